@@ -1,0 +1,63 @@
+#include "graph/algorithms.hpp"
+
+#include <boost/graph/adjacency_list.hpp>
+#include <boost/graph/depth_first_search.hpp>
+#include <boost/graph/dominator_tree.hpp>
+#include <boost/graph/reverse_graph.hpp>
+#include <boost/graph/topological_sort.hpp>
+
+#include "graph/bgl.hpp"
+
+namespace weft {
+
+std::vector<bool> reachable(const Graph& graph, const std::vector<Value>& outputs) {
+  const auto upward = boost::make_reverse_graph(graph);
+  std::vector<boost::default_color_type> colors(graph.size(), boost::white_color);
+  const auto color_map = boost::make_iterator_property_map(
+      colors.begin(), boost::typed_identity_property_map<NodeId>{});
+  for (const Value& output : outputs) {
+    if (colors[output.node()] != boost::white_color) continue;
+    boost::depth_first_visit(upward, output.node(), boost::default_dfs_visitor{}, color_map);
+  }
+  std::vector<bool> result(graph.size());
+  for (std::size_t i = 0; i < colors.size(); ++i) result[i] = colors[i] != boost::white_color;
+  return result;
+}
+
+std::vector<std::size_t> topological_order(
+    std::size_t count, const std::vector<std::pair<std::size_t, std::size_t>>& edges) {
+  using List = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS>;
+  List list(count);
+  for (const auto& [from, to] : edges) {
+    if (from >= count || to >= count) {
+      fail("topological order: edge {} -> {} leaves the {} nodes", from, to, count);
+    }
+    boost::add_edge(from, to, list);
+  }
+  std::vector<std::size_t> order;
+  order.reserve(count);
+  try {
+    boost::topological_sort(list, std::back_inserter(order));
+  } catch (const boost::not_a_dag&) {
+    fail("topological order: the edges have a cycle");
+  }
+  std::reverse(order.begin(), order.end());
+  return order;
+}
+
+std::vector<std::optional<NodeId>> post_dominators(const Graph& graph, NodeId exit) {
+  const auto upward = boost::make_reverse_graph(graph);
+  const NodeId none = GraphTraits::null_vertex();
+  std::vector<NodeId> tree(graph.size(), none);
+  boost::lengauer_tarjan_dominator_tree(
+      upward, exit,
+      boost::make_iterator_property_map(tree.begin(),
+                                        boost::typed_identity_property_map<NodeId>{}));
+  std::vector<std::optional<NodeId>> result(graph.size());
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    if (tree[i] != none) result[i] = tree[i];
+  }
+  return result;
+}
+
+}  // namespace weft

@@ -1,0 +1,35 @@
+#include "graph/rewrite.hpp"
+
+#include "graph/algorithms.hpp"
+
+namespace weft {
+
+Program rewrite(const Program& program, const Rule& rule) { return rewrite(program.outputs, rule); }
+
+Program rewrite(const std::vector<Value>& outputs, const Rule& rule) {
+  Program result;
+  if (outputs.empty()) return result;
+  const Graph& from = Graph::of(outputs[0]);
+  const std::vector<bool> needed = reachable(from, outputs);
+  std::vector<std::vector<Value>> moved(from.size());
+  for (NodeId id = 0; id < from.size(); ++id) {
+    if (!needed[id]) continue;
+    const Node& node = from[id];
+    std::vector<Value> inputs;
+    for (const Value& input : node.inputs) inputs.push_back(moved[input.node()][input.port()]);
+    if (auto replaced = rule(result.graph, node, inputs)) {
+      moved[id] = std::move(*replaced);
+    } else {
+      moved[id] = result.graph.apply(node.op, std::move(inputs));
+    }
+    if (!node.name.empty() && moved[id][0] && moved[id][0].name().empty()) {
+      moved[id][0].named(node.name);
+    }
+  }
+  for (const Value& output : outputs) {
+    result.outputs.push_back(moved[output.node()][output.port()]);
+  }
+  return result;
+}
+
+}  // namespace weft

@@ -1,0 +1,20 @@
+// Softmax and the losses that are computed with it.
+#pragma once
+
+#include "graph/value.hpp"
+
+namespace weft {
+
+/// e^x / sum e^x along an axis, shifted by the maximum so that nothing overflows.
+Value softmax(Value x, int axis = -1);
+
+/// log(softmax(x)), accurate where softmax underflows.
+Value log_softmax(Value x, int axis = -1);
+
+/// Cross-entropy between target distributions and softmax(logits), along the last axis.
+///   logits   f32[...,K]
+///   targets  f32[...,K], usually one-hot
+///   returns  f32[...]: -sum over k of targets * log_softmax(logits); not averaged
+Value softmax_cross_entropy(Value logits, Value targets);
+
+}  // namespace weft

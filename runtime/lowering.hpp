@@ -1,0 +1,134 @@
+// Lowering: all that an op sees of the runtime. `lower` asks how its inputs lie, decides how its
+// outputs shall lie, and emits steps. Included by .cpp files only.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/op.hpp"
+#include "runtime/onednn.hpp"
+#include "runtime/plan.hpp"
+
+namespace weft {
+
+/// Row-major, axes in the value's own order.
+Layout row_major(const Type& type);
+/// Row-major, axes named in another order: named(type, {0, 3, 1, 2}) lets oneDNN see N,H,W,C as
+/// N,C,H,W without moving anything.
+Layout named(const Type& type, std::span<const int> axes);
+Layout named(const Type& type, std::initializer_list<int> axes);
+/// Row-major memory seen with axes of the given sizes and strides (in elements).
+Layout strided(DType dtype, const onednn::Dims& sizes, const onednn::Dims& strides);
+/// `layout` with another physical layout of the same axes: what a primitive chose.
+Layout with(const Layout& layout, const onednn::Desc& chosen);
+/// How `layout` reads under the axis names of `names`, if that is a matter of words only.
+std::optional<Layout> renamed(const Layout& layout, const Layout& names);
+/// The axes of an operand that broadcasts against `full`, named as those of `full` are; nothing if
+/// the axes of `full` are not the axes of its shape in some order.
+std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, const Type& operand);
+
+/// A buffer, read or written under a certain layout.
+struct Operand {
+  BufferId buffer = 0;
+  Layout layout;
+};
+
+class LoweringContext;  // runtime/lowering.cpp
+
+/// An op that became part of its producer's step, and which of its inputs that producer is.
+struct Rider {
+  Op op;
+  std::size_t through = 0;               ///< the input that the chain comes in by
+  std::vector<std::size_t> operands;     ///< its other inputs, as inputs of the fused node
+};
+
+class Lowering {
+ public:
+  std::size_t input_count() const;
+  const Type& input(std::size_t i) const;
+  const Type& output(std::size_t o) const;
+  /// False: nobody reads it, so it need not be computed (but may be).
+  bool output_used(std::size_t o) const;
+
+  /// How the input lies now.
+  const Layout& layout(std::size_t i) const;
+  /// True for a variable or constant whose layout nobody has chosen yet: the first `read` chooses.
+  bool flexible(std::size_t i) const;
+
+  /// The input in the wanted layout; adds a reorder, shared between readers, only if it lies otherwise.
+  Operand read(std::size_t i, const Layout& wanted);
+  Operand read(std::size_t i) { return read(i, layout(i)); }
+  Operand read_row_major(std::size_t i) { return read(i, row_major(input(i))); }
+
+  Operand write(std::size_t o, const Layout& layout);
+  Operand write_row_major(std::size_t o) { return write(o, row_major(output(o))); }
+  /// The output in the operand's layout; it may take the operand's place if that dies here.
+  Operand write_over(std::size_t o, const Operand& in);
+  /// The output is the input: no work. The element counts and dtypes must be equal; the order of the
+  /// elements, row by row, is kept (reshape).
+  void view(std::size_t o, std::size_t i);
+  /// The output is what the operand holds, seen through a layout of the output's type.
+  void view(std::size_t o, const Operand& in, const Layout& layout);
+
+  /// One oneDNN primitive. The scratchpad is added to the plan.
+  using Arguments = std::vector<std::pair<int, Operand>>;
+  void step(const dnnl::primitive_desc_base& pd, const Arguments& reads, const Arguments& writes);
+  /// One loop of ours.
+  void step(std::vector<Operand> reads, std::vector<Operand> writes, Kernel kernel);
+
+  /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
+  std::optional<std::size_t> bias() const;
+  /// For ops with Traits::takes_epilogue: are there ops to be applied to output 0?
+  bool has_epilogue() const;
+  /// The epilogue for an output that lies like this: attributes for the primitive, and arguments
+  /// that it reads. Attributes always ask for a scratchpad from the caller.
+  std::pair<dnnl::primitive_attr, Arguments> epilogue(const Layout& output);
+  /// Attributes without an epilogue.
+  static dnnl::primitive_attr attr();
+
+  /// `conv2d "block1/conv": f32[...], f32[...] {...}`, for messages.
+  std::string describe() const;
+
+  // For the walk and for composite ops only.
+  Lowering(LoweringContext& context, NodeId node) : context_(context), node_(node) {}
+  void set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders);
+
+ private:
+  friend class Epilogue;
+  LoweringContext& context_;
+  NodeId node_;
+  std::optional<std::size_t> bias_;
+  std::span<const Rider> riders_;
+};
+
+/// What `ride` appends to.
+class Epilogue {
+ public:
+  void eltwise(dnnl::algorithm algorithm, float a, float b);
+  /// chain = algorithm(chain, other input of the rider).
+  void binary(dnnl::algorithm algorithm);
+  const Type& operand_type() const;
+
+ private:
+  friend class Lowering;
+  Epilogue(Lowering& lowering, const Layout& output) : lowering_(lowering), output_(output) {}
+  Lowering& lowering_;
+  const Layout& output_;
+  const Rider* rider_ = nullptr;
+  dnnl::post_ops ops_;
+  Lowering::Arguments arguments_;
+};
+
+/// Typed views of what a Kernel gets.
+template <class T>
+const T* as(const std::byte* p) {
+  return reinterpret_cast<const T*>(p);
+}
+template <class T>
+T* as(std::byte* p) {
+  return reinterpret_cast<T*>(p);
+}
+
+}  // namespace weft

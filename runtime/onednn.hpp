@@ -1,0 +1,112 @@
+// The only file that asks which oneDNN this is. Version 2.x builds a primitive descriptor from an
+// operation descriptor, 3.x from the arguments themselves; the two templates hide that, and named
+// functions hide what else differs. Included by .cpp files only.
+#pragma once
+
+#include <dnnl.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/shape.hpp"
+
+namespace weft::onednn {
+
+using Desc = dnnl::memory::desc;
+using Dims = dnnl::memory::dims;
+
+/// The one engine: the CPU.
+dnnl::engine& engine();
+
+/// "2.6.3", as the library that is loaded says.
+std::string version();
+/// The instruction set that oneDNN uses here: "AVX-512", "AVX2", "SSE4.1".
+std::string isa();
+
+dnnl::memory::data_type data_type(DType dtype);
+
+/// A row-major descriptor of a tensor; a scalar has one axis of size 1.
+Desc row_major(const Type& type);
+/// A descriptor that leaves the layout to the primitive.
+Desc any(const Dims& dims, DType dtype = DType::f32);
+
+#if DNNL_VERSION_MAJOR >= 3
+
+using dnnl::pooling_backward;
+using dnnl::pooling_forward;
+using dnnl::softmax_backward;
+using dnnl::softmax_forward;
+inline constexpr auto softmax_accurate = dnnl::algorithm::softmax_accurate;
+inline constexpr auto softmax_log = dnnl::algorithm::softmax_log;
+
+template <class P, class... Args>
+typename P::primitive_desc forward(const dnnl::primitive_attr& attr, const Args&... args) {
+  return typename P::primitive_desc(engine(), args..., attr);
+}
+template <class P, class Hint, class... Args>
+typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr& attr,
+                                    const Args&... args) {
+  return typename P::primitive_desc(engine(), args..., hint, attr);
+}
+inline Dims dims(const Desc& desc) { return desc.get_dims(); }
+
+#else
+
+using pooling_backward = dnnl::pooling_v2_backward;
+using pooling_forward = dnnl::pooling_v2_forward;
+using softmax_backward = dnnl::softmax_v2_backward;
+using softmax_forward = dnnl::softmax_v2_forward;
+inline constexpr auto softmax_accurate = dnnl::algorithm::softmax_accurate;
+inline constexpr auto softmax_log = dnnl::algorithm::softmax_log;
+
+template <class P, class... Args>
+typename P::primitive_desc forward(const dnnl::primitive_attr& attr, const Args&... args) {
+  return typename P::primitive_desc(typename P::desc(args...), attr, engine());
+}
+template <class P, class Hint, class... Args>
+typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr& attr,
+                                    const Args&... args) {
+  return typename P::primitive_desc(typename P::desc(args...), attr, engine(), hint);
+}
+inline Dims dims(const Desc& desc) { return desc.dims(); }
+
+#endif
+
+/// y = algorithm(x, a, b), elementwise, in one layout.
+dnnl::eltwise_forward::primitive_desc eltwise(const dnnl::primitive_attr& attr,
+                                              dnnl::algorithm algorithm, const Desc& data, float a,
+                                              float b);
+/// dx from dy and the data that the algorithm's derivative reads: x, or y for *_use_dst_for_bwd.
+dnnl::eltwise_backward::primitive_desc eltwise_grad(const dnnl::primitive_attr& attr,
+                                                    dnnl::algorithm algorithm, const Desc& data,
+                                                    float a, float b);
+void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float a, float b);
+dnnl::concat::primitive_desc concat(const dnnl::primitive_attr& attr, const Desc& destination,
+                                    int axis, const std::vector<Desc>& sources);
+
+/// The name of the implementation that a descriptor chose: "jit:avx2", "ref:any".
+std::string implementation(const dnnl::primitive_desc_base& pd);
+/// False for the reference implementations, which are there to be right and are very slow.
+bool is_fast(const dnnl::primitive_desc_base& pd);
+/// Row-major or a permutation of it, without blocks or padding.
+bool is_strided(const Desc& desc);
+/// Elements in memory, with what padding there is.
+std::size_t padded_elements(const Desc& desc);
+
+/// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names
+/// the op and its types.
+template <class Make>
+auto try_to(const std::string& what, Make make) -> decltype(make());
+
+[[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
+
+template <class Make>
+auto try_to(const std::string& what, Make make) -> decltype(make()) {
+  try {
+    return make();
+  } catch (const dnnl::error& error) {
+    cannot(what, error);
+  }
+}
+
+}  // namespace weft::onednn

@@ -1,0 +1,90 @@
+// Plan: what remains of a graph when it is ready to run. Steps in order, over buffers.
+#pragma once
+
+#include <cstdint>
+#include <dnnl.hpp>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/shape.hpp"
+#include "graph/tensor.hpp"
+#include "graph/value.hpp"
+
+namespace weft {
+
+/// Where the elements of a value lie, and under which names. `md` is the physical layout; `plain`
+/// has the same axes (in oneDNN's order, perhaps with a flattened axis apart again), laid out as the
+/// value's own row-major order has them. Reading `md` while writing `plain` is therefore always the
+/// way to the numbers in order, and a reshape never has to touch either.
+struct Layout {
+  dnnl::memory::desc md, plain;
+
+  bool is_plain() const { return md == plain; }
+  friend bool operator==(const Layout& a, const Layout& b) {
+    return a.md == b.md && a.plain == b.plain;
+  }
+};
+
+using BufferId = std::uint32_t;
+
+struct Buffer {
+  enum Kind : std::uint8_t {
+    arena,     ///< lives inside one run, at `offset` in the arena
+    variable,  ///< a named tensor that outlives runs: `name`
+    constant,  ///< `constant` holds it
+    feed,      ///< the caller's input `index`
+    result,    ///< the caller's output `index`
+  };
+  Kind kind = arena;
+  std::size_t bytes = 0;
+  Layout layout;
+  std::string name;     ///< of the value, for messages
+  Tensor constant;      ///< raw memory in `layout`
+  std::size_t index = 0;
+  std::size_t offset = 0;
+  std::optional<BufferId> shares;  ///< lies exactly where that buffer lies
+};
+
+/// Runs on the addresses of what a step reads and writes, in the order of Step::reads and writes.
+using Kernel =
+    std::function<void(std::span<const std::byte* const> reads, std::span<std::byte* const> writes)>;
+
+struct Step {
+  std::string label;   ///< "conv2d+add+relu", or "reorder"
+  std::string detail;  ///< what runs it: "jit:avx2"
+  std::vector<BufferId> reads, writes;
+  std::vector<BufferId> scratch;  ///< needed during this step only
+  /// writes[w] may lie where reads[r] lies, if nobody reads that later.
+  std::vector<std::pair<std::size_t, std::size_t>> over;  ///< (w, r)
+  // Either a oneDNN primitive with its arguments, or a kernel of ours.
+  dnnl::primitive primitive;
+  struct Argument {
+    int index;
+    BufferId buffer;
+    dnnl::memory::desc md;
+  };
+  std::vector<Argument> arguments;
+  Kernel kernel;
+  NodeId node = 0;        ///< of the last program, for messages
+  bool is_reorder = false;
+};
+
+struct VariableUpdate {
+  BufferId variable, next;
+};
+
+struct Plan {
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  std::vector<std::string> feeds;          ///< names, by index
+  std::vector<Type> feed_types;
+  std::vector<Type> result_types;
+  std::vector<VariableUpdate> updates;
+  std::size_t arena_bytes = 0;
+  std::size_t node_count = 0, fused_count = 0;  ///< for the report
+};
+
+}  // namespace weft

@@ -1,0 +1,37 @@
+// Variables: named tensors that live between runs, shared by executables and files.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/tensor.hpp"
+
+namespace weft {
+
+class VariableStore;  // runtime/variable_store.hpp: what executables see
+
+/// A shared set of named tensors. Copying a Variables shares the set. Inside, a tensor lies in the
+/// layout that the first executable to read it chose; set and get speak row-major.
+class Variables {
+ public:
+  Variables();
+
+  /// Copies the numbers. A new name is added; an old one keeps the layout already chosen.
+  /// Throws ShapeError or TypeError if the name is there with another type.
+  void set(const std::string& name, const Tensor& value);
+  /// A copy, row-major. Throws ArgumentError for an unknown name, listing those there are.
+  Tensor get(const std::string& name) const;
+  bool contains(const std::string& name) const noexcept;
+  /// The type. Throws ArgumentError for an unknown name.
+  const Type& type(const std::string& name) const;
+  /// In the order in which they were first set.
+  std::vector<std::string> names() const;
+
+  VariableStore& store() const noexcept { return *store_; }
+
+ private:
+  std::shared_ptr<VariableStore> store_;
+};
+
+}  // namespace weft
