@@ -7,8 +7,8 @@
 
 namespace weft {
 
-/// Gradients of y with respect to each of wrt, appended to y's graph. Any order: the result is graph
-/// again.
+/// Gradients of y with respect to each of wrt, appended to y's graph. Any order: the result is
+/// graph again.
 ///   y        one element, floating
 ///   returns  one Value per wrt, of its type; zeros where y does not depend on it
 ///   throws   ShapeError or TypeError if y is not one floating element; GradientError naming the

@@ -26,6 +26,14 @@ void expect_inputs(std::string_view op, std::span<const Type> inputs, std::size_
   }
 }
 
+void expect_f32(std::string_view op, std::span<const Type> inputs) {
+  for (const Type& type : inputs) {
+    if (type.dtype != DType::f32) {
+      fail<TypeError>("{}: inputs must be f32, {} was given; see cast", op, type);
+    }
+  }
+}
+
 void expect_floating(std::string_view op, std::span<const Type> inputs) {
   for (const Type& type : inputs) {
     if (!is_floating(type.dtype)) {

@@ -45,6 +45,7 @@ struct Traits {
 struct Elementwise {
   using Run = void (*)(const Elementwise& self, const float* const* in, float* out, std::size_t n);
   Run run = nullptr;
+  int code = 0;        ///< which member of the family, for a Run that serves several
   float a = 0, b = 0;  ///< parameters of the op, where it has any
 
   explicit operator bool() const noexcept { return run != nullptr; }
@@ -76,8 +77,10 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
 ///   Elementwise elementwise()                             see above
 ///   bool rides_on(std::size_t input)                      can be an epilogue of input's producer
 ///   void ride(Epilogue&, std::size_t input)               appends itself to that producer's step
-///   std::optional<std::size_t> channel_sum(std::size_t i) output that is input i summed over all
-///                                                         axes but the last
+///   bool adds()                                           is input 0 + input 1, broadcast
+///   std::optional<std::size_t> channel_sum(std::size_t i, const Type& type)
+///                                                         the output that is input i, which is of
+///                                                         that type, summed over all axes but the last
 ///   static constexpr Traits traits
 ///   static constexpr auto fields = std::tuple{field("axis", &T::axis), ...}
 ///
@@ -113,7 +116,8 @@ struct OpConcept {
   virtual Elementwise elementwise() const = 0;
   virtual bool rides_on(std::size_t) const = 0;
   virtual void ride(Epilogue&, std::size_t) const = 0;
-  virtual std::optional<std::size_t> channel_sum(std::size_t) const = 0;
+  virtual bool adds() const = 0;
+  virtual std::optional<std::size_t> channel_sum(std::size_t, const Type&) const = 0;
 };
 
 }  // namespace detail
@@ -149,8 +153,9 @@ class Op {
   Elementwise elementwise() const { return self_->elementwise(); }
   bool rides_on(std::size_t input) const { return self_->rides_on(input); }
   void ride(Epilogue& epilogue, std::size_t input) const { self_->ride(epilogue, input); }
-  std::optional<std::size_t> channel_sum(std::size_t input) const {
-    return self_->channel_sum(input);
+  bool adds() const { return self_->adds(); }
+  std::optional<std::size_t> channel_sum(std::size_t input, const Type& type) const {
+    return self_->channel_sum(input, type);
   }
 
   /// The op as a T, or nullptr if it is of another type.
@@ -206,6 +211,18 @@ void print_field(std::string& out, const T& value) {
   }
 }
 
+/// Appends " name=value", or nothing for a value that prints as nothing.
+template <class T>
+void append_field(std::string& out, std::string_view name, const T& value) {
+  std::string text;
+  print_field(text, value);
+  if (text.empty()) return;
+  out += out.empty() ? "{" : " ";
+  out += name;
+  out += '=';
+  out += text;
+}
+
 [[noreturn]] void no_such_rule(std::string_view op, std::string_view rule);
 
 template <class T>
@@ -243,9 +260,7 @@ struct OpModel final : OpConcept {
     if constexpr (requires { T::fields; }) {
       std::apply(
           [&](const auto&... fields) {
-            ((out += out.empty() ? "{" : " ", out += fields.name, out += '=',
-              print_field(out, op.*fields.member)),
-             ...);
+            (append_field(out, fields.name, op.*fields.member), ...);
           },
           T::fields);
       if (!out.empty()) out += '}';
@@ -315,9 +330,16 @@ struct OpModel final : OpConcept {
       no_such_rule(op.name(), "ride");
     }
   }
-  std::optional<std::size_t> channel_sum(std::size_t input) const override {
-    if constexpr (requires { op.channel_sum(input); }) {
-      return op.channel_sum(input);
+  bool adds() const override {
+    if constexpr (requires { op.adds(); }) {
+      return op.adds();
+    } else {
+      return false;
+    }
+  }
+  std::optional<std::size_t> channel_sum(std::size_t input, const Type& type) const override {
+    if constexpr (requires { op.channel_sum(input, type); }) {
+      return op.channel_sum(input, type);
     } else {
       return std::nullopt;
     }
@@ -337,6 +359,8 @@ const T* Op::as() const noexcept {
 
 /// For `infer`: throws ShapeError unless there are `count` inputs.
 void expect_inputs(std::string_view op, std::span<const Type> inputs, std::size_t count);
+/// For `infer`: throws TypeError unless every input is f32.
+void expect_f32(std::string_view op, std::span<const Type> inputs);
 /// For `infer`: throws TypeError unless every input is floating and all are of one dtype.
 void expect_floating(std::string_view op, std::span<const Type> inputs);
 

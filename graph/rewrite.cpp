@@ -12,12 +12,19 @@ Program rewrite(const std::vector<Value>& outputs, const Rule& rule) {
   const Graph& from = Graph::of(outputs[0]);
   const std::vector<bool> needed = reachable(from, outputs);
   std::vector<std::vector<Value>> moved(from.size());
+  const std::function<Value(Value)> lookup = [&moved](Value old) {
+    const auto& values = moved[old.node()];
+    return values.empty() ? Value{} : values[old.port()];
+  };
+  const std::function<void(Value, Value)> move = [&moved](Value old, Value now) {
+    moved[old.node()][old.port()] = now;
+  };
   for (NodeId id = 0; id < from.size(); ++id) {
     if (!needed[id]) continue;
     const Node& node = from[id];
     std::vector<Value> inputs;
-    for (const Value& input : node.inputs) inputs.push_back(moved[input.node()][input.port()]);
-    if (auto replaced = rule(result.graph, node, inputs)) {
+    for (const Value& input : node.inputs) inputs.push_back(lookup(input));
+    if (auto replaced = rule({node, id, inputs, result.graph, lookup, move})) {
       moved[id] = std::move(*replaced);
     } else {
       moved[id] = result.graph.apply(node.op, std::move(inputs));
@@ -26,9 +33,7 @@ Program rewrite(const std::vector<Value>& outputs, const Rule& rule) {
       moved[id][0].named(node.name);
     }
   }
-  for (const Value& output : outputs) {
-    result.outputs.push_back(moved[output.node()][output.port()]);
-  }
+  for (const Value& output : outputs) result.outputs.push_back(lookup(output));
   return result;
 }
 

@@ -8,9 +8,19 @@
 
 namespace weft {
 
-/// What a rule makes of one node, given its inputs already rewritten; nothing: copy the node.
-using Rule = std::function<std::optional<std::vector<Value>>(Graph& to, const Node& node,
-                                                             const std::vector<Value>& inputs)>;
+/// One node on its way into the new graph.
+struct Rewriting {
+  const Node& node;                              ///< in the old graph
+  NodeId id;                                     ///< there
+  const std::vector<Value>& inputs;              ///< its inputs, in the new graph
+  Graph& to;                                     ///< the new graph
+  const std::function<Value(Value)>& moved;      ///< where an earlier value went; empty: nowhere yet
+  const std::function<void(Value, Value)>& move;  ///< says so after the fact: (old, new)
+};
+
+/// What becomes of a node: values of the new graph, one per output; nothing: copy the node. A value
+/// that nobody will need may be empty.
+using Rule = std::function<std::optional<std::vector<Value>>(const Rewriting&)>;
 
 /// Copies what the program's outputs need into a new graph, in order, replacing nodes by the rule.
 /// Names are kept.

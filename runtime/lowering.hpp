@@ -40,8 +40,9 @@ class LoweringContext;  // runtime/lowering.cpp
 /// An op that became part of its producer's step, and which of its inputs that producer is.
 struct Rider {
   Op op;
-  std::size_t through = 0;               ///< the input that the chain comes in by
-  std::vector<std::size_t> operands;     ///< its other inputs, as inputs of the fused node
+  std::size_t through = 0;            ///< the input that the chain comes in by
+  std::vector<std::size_t> operands;  ///< its other inputs, as inputs of the fused node
+  friend bool operator==(const Rider&, const Rider&) = default;
 };
 
 class Lowering {
@@ -53,9 +54,11 @@ class Lowering {
   bool output_used(std::size_t o) const;
 
   /// How the input lies now.
-  const Layout& layout(std::size_t i) const;
+  Layout layout(std::size_t i) const;
   /// True for a variable or constant whose layout nobody has chosen yet: the first `read` chooses.
   bool flexible(std::size_t i) const;
+  /// True for what an earlier step of this run made; false for inputs, variables and constants.
+  bool computed(std::size_t i) const;
 
   /// The input in the wanted layout; adds a reorder, shared between readers, only if it lies otherwise.
   Operand read(std::size_t i, const Layout& wanted);
@@ -66,6 +69,8 @@ class Lowering {
   Operand write_row_major(std::size_t o) { return write(o, row_major(output(o))); }
   /// The output in the operand's layout; it may take the operand's place if that dies here.
   Operand write_over(std::size_t o, const Operand& in);
+  /// For a step that may put `out` where `in` lies, of the same size in bytes or smaller.
+  void allow_over(const Operand& out, const Operand& in);
   /// The output is the input: no work. The element counts and dtypes must be equal; the order of the
   /// elements, row by row, is kept (reshape).
   void view(std::size_t o, std::size_t i);
@@ -97,8 +102,12 @@ class Lowering {
 
  private:
   friend class Epilogue;
+  Step new_step() const;
+  void finish(Step step);
+
   LoweringContext& context_;
   NodeId node_;
+  std::vector<std::pair<BufferId, BufferId>> over_;  // (output, the operand it may replace)
   std::optional<std::size_t> bias_;
   std::span<const Rider> riders_;
 };
@@ -109,7 +118,6 @@ class Epilogue {
   void eltwise(dnnl::algorithm algorithm, float a, float b);
   /// chain = algorithm(chain, other input of the rider).
   void binary(dnnl::algorithm algorithm);
-  const Type& operand_type() const;
 
  private:
   friend class Lowering;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,16 +91,26 @@ std::string implementation(const dnnl::primitive_desc_base& pd);
 bool is_fast(const dnnl::primitive_desc_base& pd);
 /// Row-major or a permutation of it, without blocks or padding.
 bool is_strided(const Desc& desc);
+/// The strides of a strided descriptor, in elements.
+Dims strides(const Desc& desc);
+/// True if the two put every element in the same place. Descriptors that differ only in the stride
+/// of an axis of size 1 do, though oneDNN's == calls them different.
+bool same_memory(const Desc& a, const Desc& b);
+/// How a descriptor with axes N,C,H,W keeps channels together: `width` of them side by side, in
+/// `count` blocks; channels last is one block of all. Strides are in elements.
+struct ChannelBlocks {
+  std::int64_t count, width;
+  std::int64_t sample, block, row, column;
+};
+/// Nothing for layouts that do not keep channels together.
+std::optional<ChannelBlocks> channel_blocks(const Desc& desc);
 /// Elements in memory, with what padding there is.
 std::size_t padded_elements(const Desc& desc);
 
-/// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names
-/// the op and its types.
-template <class Make>
-auto try_to(const std::string& what, Make make) -> decltype(make());
-
 [[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
 
+/// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names
+/// the op and its types.
 template <class Make>
 auto try_to(const std::string& what, Make make) -> decltype(make()) {
   try {

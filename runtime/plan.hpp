@@ -22,27 +22,24 @@ namespace weft {
 struct Layout {
   dnnl::memory::desc md, plain;
 
-  bool is_plain() const { return md == plain; }
-  friend bool operator==(const Layout& a, const Layout& b) {
-    return a.md == b.md && a.plain == b.plain;
-  }
+  bool is_plain() const;
 };
 
 using BufferId = std::uint32_t;
 
 struct Buffer {
-  enum Kind : std::uint8_t {
+  enum class Kind : std::uint8_t {
     arena,     ///< lives inside one run, at `offset` in the arena
     variable,  ///< a named tensor that outlives runs: `name`
-    constant,  ///< `constant` holds it
+    constant,  ///< `memory` holds it
     feed,      ///< the caller's input `index`
     result,    ///< the caller's output `index`
   };
-  Kind kind = arena;
+  Kind kind = Kind::arena;
   std::size_t bytes = 0;
   Layout layout;
   std::string name;     ///< of the value, for messages
-  Tensor constant;      ///< raw memory in `layout`
+  Tensor memory;        ///< of a constant: the bytes in `layout`
   std::size_t index = 0;
   std::size_t offset = 0;
   std::optional<BufferId> shares;  ///< lies exactly where that buffer lies
@@ -83,7 +80,8 @@ struct Plan {
   std::vector<Type> feed_types;
   std::vector<Type> result_types;
   std::vector<VariableUpdate> updates;
-  std::size_t arena_bytes = 0;
+  std::size_t arena_bytes = 0;   ///< the arena, and the sum of the buffers that share it
+  std::size_t buffer_bytes = 0;
   std::size_t node_count = 0, fused_count = 0;  ///< for the report
 };
 

@@ -1,0 +1,135 @@
+// The Keras tutorial's network on MNIST, line for line: one convolution, one pooling, two dense
+// layers. examples/mnist.sh gets the data and runs this.
+#include <fmt/core.h>
+#include <omp.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/idx.hpp"
+#include "nn/nn.hpp"
+
+using weft::Tensor;
+namespace nn = weft::nn;
+
+namespace {
+
+struct Options {
+  std::string data = ".cache/mnist";
+  int epochs = 10;
+  std::int64_t batch_size = 64;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  bool report = false;
+};
+
+/// Images and one-hot labels. Images stay bytes in memory; a batch that is taken is scaled to 0..1.
+nn::Dataset dataset(const Tensor& images, const Tensor& labels) {
+  const weft::Shape& size = images.shape();
+  const Tensor with_channel = images.reshaped({size[0], size[1], size[2], 1});
+  return nn::Dataset(with_channel, nn::to_categorical(labels, 10)).scaled(1.0f / 255);
+}
+
+/// An image as lines of characters: the brighter, the denser.
+std::string drawn(const Tensor& images, std::int64_t index) {
+  constexpr std::string_view shades = " .:-=+*#%@";
+  const std::int64_t height = images.shape()[1], width = images.shape()[2];
+  const auto pixels = images.data<std::uint8_t>().subspan(
+      static_cast<std::size_t>(index * height * width), static_cast<std::size_t>(height * width));
+  std::string out;
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    out.append(2, shades[pixels[i] * shades.size() / 256]);
+    if ((i + 1) % static_cast<std::size_t>(width) == 0) out += '\n';
+  }
+  return out;
+}
+
+void run(const Options& options) {
+  const weft::Mnist mnist = weft::load_mnist(options.data);
+  const nn::Dataset train = dataset(mnist.train_images, mnist.train_labels);
+  const nn::Dataset test = dataset(mnist.test_images, mnist.test_labels);
+
+  nn::Sequential model({.seed = options.seed});
+  model.add(nn::Conv2D(32, {3, 3},
+                       {.padding = "same", .activation = "relu", .input_shape = {28, 28, 1}}));
+  model.add(nn::MaxPooling2D(2));
+  model.add(nn::Flatten());
+  model.add(nn::Dense(16, {.activation = "relu"}));
+  model.add(nn::Dense(10, {.activation = "softmax"}));
+  fmt::print("{}", model.summary());
+
+  model.compile({.optimizer = "adam", .loss = "categorical_crossentropy", .metrics = {"accuracy"}});
+
+  if (options.report) model.training_step(train, options.batch_size).profile(true);
+  model.fit(train, {.epochs = options.epochs,
+                    .batch_size = options.batch_size,
+                    .validation_data = test,
+                    .seed = options.seed});
+
+  const nn::Logs score = model.evaluate(test, {.batch_size = options.batch_size, .verbose = 0});
+  fmt::print("Test loss: {:.4f}\nTest accuracy: {:.4f}\n", score["loss"], score["accuracy"]);
+
+  const std::int64_t shown = std::min<std::int64_t>(10, test.size());
+  const Tensor probabilities = model.predict(test.rows(0, shown), {.verbose = 0});
+  const auto numbers = probabilities.data<float>();
+  std::vector<std::ptrdiff_t> predicted;
+  for (auto row = numbers.begin(); row != numbers.end(); row += 10) {
+    predicted.push_back(std::max_element(row, row + 10) - row);
+  }
+  fmt::print("\n{}\nThis is the first test image; the network says {}.\n",
+             drawn(mnist.test_images, 0), predicted[0]);
+  for (const bool truth : {false, true}) {
+    fmt::print("The first {}, {}:", shown, truth ? "labels" : "predictions");
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+      fmt::print(" {}", truth ? mnist.test_labels.data<std::uint8_t>()[i] : predicted[i]);
+    }
+    fmt::print("\n");
+  }
+
+  if (options.report) {
+    const weft::Executable& step = model.training_step(train, options.batch_size);
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    fmt::print("\nOne training step:\n{}\n{}\nPeak memory: {} MB\n", step.report(),
+               step.profile_table(), usage.ru_maxrss / 1024);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Trains a small convolutional network to read handwritten digits, and tests it.",
+               "mnist");
+  app.add_option("--data", options.data, "Folder of the four files of MNIST, plain or .gz")
+      ->capture_default_str();
+  app.add_option("--epochs", options.epochs, "How often to go through the training images")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch-size", options.batch_size, "Images per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--seed", options.seed,
+                 "Of initial weights and shuffling: with the same number of threads, the same seed "
+                 "gives the same result")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads,
+                 "Threads to compute with; 0: as many as there are cores")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_flag("--report", options.report, "Say at the end where time and memory went");
+  try {
+    app.parse(argc, argv);
+    if (options.threads > 0) omp_set_num_threads(options.threads);
+    run(options);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "mnist: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,24 @@
+// Files that are there whole or not at all. Every writer in io/ goes through here.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <initializer_list>
+#include <span>
+
+namespace weft {
+
+/// Writes a file under another name beside it, brings it to the disk, and only then gives it its
+/// name: a reader, or a power cut, meets the old file or the new one. A link is followed, and the
+/// permissions of a file that was there are kept.
+///   write    is given the path of an empty file to fill; when it throws, what was there stays
+///   throws   IoError naming the file and the step that the system refused; what `write` throws
+void write_atomically(const std::filesystem::path& file,
+                      const std::function<void(const std::filesystem::path&)>& write);
+
+/// The same for bytes in memory, one part after another.
+void write_atomically(const std::filesystem::path& file,
+                      std::initializer_list<std::span<const std::byte>> parts);
+
+}  // namespace weft

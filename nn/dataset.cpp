@@ -1,0 +1,179 @@
+#include "nn/dataset.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "graph/array.hpp"
+#include "graph/error.hpp"
+#include "graph/print.hpp"
+
+namespace weft::nn {
+namespace {
+
+template <class From, class To>
+void convert(const From* from, To* to, std::int64_t count, float scale, float offset) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    float number;
+    if constexpr (std::is_same_v<From, Bf16>) {
+      number = to_float(from[i]);
+    } else if constexpr (std::is_integral_v<From> && std::is_integral_v<To>) {
+      to[i] = static_cast<To>(from[i]);  // exact, which a float need not be
+      continue;
+    } else {
+      number = static_cast<float>(from[i]);
+    }
+    to[i] = static_cast<To>(number * scale + offset);
+  }
+}
+
+/// Calls f with a null pointer of the type of the elements.
+template <class F>
+void with_element_type(DType dtype, F f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(static_cast<float*>(nullptr));
+    case DType::bf16:
+      return f(static_cast<Bf16*>(nullptr));
+    case DType::s32:
+      return f(static_cast<std::int32_t*>(nullptr));
+    case DType::s8:
+      return f(static_cast<std::int8_t*>(nullptr));
+    case DType::u8:
+      return f(static_cast<std::uint8_t*>(nullptr));
+  }
+}
+
+/// The label as a whole number in [0, classes). Throws ArgumentError if it is not.
+std::int64_t checked_label(double label, std::int64_t position, std::int64_t classes) {
+  if (label >= 0 && label < static_cast<double>(classes) && label == std::floor(label)) {
+    return static_cast<std::int64_t>(label);
+  }
+  fail<ArgumentError>("labels: label {} at position {} is not one of the {} classes 0 to {}", label,
+                      position, classes, classes - 1);
+}
+
+}  // namespace
+
+Column::Column(Tensor data) : data_(std::move(data)) {
+  if (data_.shape().rank() == 0) {
+    fail<ShapeError>("dataset: a tensor with one row per sample is needed, not a scalar");
+  }
+  size_ = data_.shape()[0];
+  row_elements_ = size_ == 0 ? 0 : data_.elements() / size_;
+}
+
+Shape Column::row_shape() const {
+  return Shape(std::span<const std::int64_t>(data_.shape().begin() + 1, data_.shape().end()));
+}
+
+Column Column::scaled(float scale, float offset) const {
+  Column result = *this;
+  result.scale_ = scale_ * scale;
+  result.offset_ = offset_ * scale + offset;
+  return result;
+}
+
+Column Column::rows(std::int64_t first, std::int64_t last) const {
+  Column result = *this;
+  result.first_ = first_ + first;
+  result.size_ = last - first;
+  return result;
+}
+
+void Column::take(std::span<const std::int64_t> rows, Tensor& batch) const {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  if (batch.elements() != count * row_elements_) {
+    fail<ShapeError>("dataset: {} rows of {} elements do not fit into {}", count, row_elements_,
+                     batch.type());
+  }
+  with_element_type(dtype(), [&](auto* type) {
+    using From = std::remove_pointer_t<decltype(type)>;
+    const auto* from = reinterpret_cast<const From*>(data_.bytes());
+    const auto copy = [&]<class To>(std::span<To> to) {
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        convert(from + (first_ + rows[i]) * row_elements_,
+                to.data() + static_cast<std::int64_t>(i) * row_elements_, row_elements_, scale_,
+                offset_);
+      }
+    };
+    if (batch.dtype() == DType::s32) {
+      copy(batch.data<std::int32_t>());
+    } else {
+      copy(batch.data<float>());
+    }
+  });
+}
+
+Dataset::Dataset(Tensor x, Tensor y) : x_(std::move(x)) {
+  if (!y) return;
+  y_ = Column(std::move(y));
+  if (x_.size() != y_.size()) {
+    fail<ShapeError>("dataset: x has {} samples, but y has {}", x_.size(), y_.size());
+  }
+}
+
+Dataset Dataset::scaled(float scale, float offset) const {
+  Dataset result = *this;
+  result.x_ = x_.scaled(scale, offset);
+  return result;
+}
+
+Dataset Dataset::rows(std::int64_t first, std::int64_t last) const {
+  if (first < 0 || first > last || last > size()) {
+    fail<ArgumentError>("dataset: there are no samples {} to {} among {}", first, last - 1, size());
+  }
+  Dataset result = *this;
+  result.x_ = x_.rows(first, last);
+  if (y_) result.y_ = y_.rows(first, last);
+  return result;
+}
+
+std::pair<Dataset, Dataset> Dataset::split(double fraction) const {
+  const auto at =
+      static_cast<std::int64_t>(std::floor(static_cast<double>(size()) * (1 - fraction)));
+  if (!(fraction > 0 && fraction < 1) || at == 0 || at == size()) {
+    fail<ArgumentError>("dataset: a split of {} leaves nothing on one side of {} samples", fraction,
+                        size());
+  }
+  return {rows(0, at), rows(at, size())};
+}
+
+Tensor to_categorical(const Tensor& labels, std::int64_t classes) {
+  const std::vector<double> numbers = to_array(labels).data;
+  if (classes == 0 && !numbers.empty()) {
+    classes = static_cast<std::int64_t>(*std::max_element(numbers.begin(), numbers.end())) + 1;
+  }
+  const Shape& shape = labels.shape();
+  std::vector<std::int64_t> sizes(shape.begin(), shape.end());
+  if (sizes.size() > 1 && sizes.back() == 1) sizes.pop_back();
+  sizes.push_back(classes);
+  Tensor result(Type{DType::f32, Shape(sizes)});
+  const auto out = result.data<float>();
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto position = static_cast<std::int64_t>(i);
+    out[static_cast<std::size_t>(position * classes +
+                                 checked_label(numbers[i], position, classes))] = 1;
+  }
+  return result;
+}
+
+void check_labels(const Column& labels, std::int64_t classes) {
+  constexpr std::int64_t rows_at_once = 1024;
+  const std::int64_t row_elements = labels.row_shape().elements();
+  std::vector<std::int64_t> indices;
+  for (std::int64_t first = 0; first < labels.size(); first += rows_at_once) {
+    indices.resize(static_cast<std::size_t>(std::min(rows_at_once, labels.size() - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    Tensor part(Type{DType::f32, {static_cast<std::int64_t>(indices.size()) * row_elements}});
+    labels.take(indices, part);
+    const auto numbers = std::as_const(part).data<float>();
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const std::int64_t position = first * row_elements + static_cast<std::int64_t>(i);
+      checked_label(static_cast<double>(numbers[i]), position, classes);
+    }
+  }
+}
+
+}  // namespace weft::nn

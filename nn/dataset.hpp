@@ -1,0 +1,75 @@
+// Dataset: samples with their targets, kept as they came and turned to f32 as a batch is taken.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "graph/tensor.hpp"
+
+namespace weft::nn {
+
+/// A tensor of one row per sample, or a range of its rows. Shares the tensor's memory.
+class Column {
+ public:
+  Column() = default;
+  /// Throws ShapeError for a scalar.
+  explicit Column(Tensor data);
+
+  explicit operator bool() const noexcept { return static_cast<bool>(data_); }
+  std::int64_t size() const noexcept { return size_; }  ///< rows
+  DType dtype() const noexcept { return data_.dtype(); }
+  Shape row_shape() const;
+  bool is_scaled() const noexcept { return scale_ != 1 || offset_ != 0; }
+
+  /// The same rows, taken as number * scale + offset.
+  Column scaled(float scale, float offset = 0) const;
+  Column rows(std::int64_t first, std::int64_t last) const;
+  /// Copies rows, one after the other, into `batch`: f32, or s32 if the data are integers unscaled.
+  /// Allocates nothing. Throws ShapeError if `batch` has not as many elements.
+  void take(std::span<const std::int64_t> rows, Tensor& batch) const;
+
+ private:
+  Tensor data_;
+  std::int64_t first_ = 0, size_ = 0, row_elements_ = 0;
+  float scale_ = 1, offset_ = 0;
+};
+
+/// Samples x and, for training, targets y; first axes count samples. Copies share memory.
+///
+///   nn::Dataset train(images, nn::to_categorical(labels));   // u8[60000,28,28,1]
+///   model.fit(train.scaled(1.0f / 255));
+class Dataset {
+ public:
+  Dataset() = default;
+  /// x: any dtype; y: one-hot vectors, classes or numbers. Throws ShapeError if the counts differ.
+  Dataset(Tensor x, Tensor y = {});
+
+  std::int64_t size() const noexcept { return x_.size(); }
+  const Column& x() const noexcept { return x_; }
+  const Column& y() const noexcept { return y_; }
+
+  /// The same data, where x is taken as number * scale + offset.
+  Dataset scaled(float scale, float offset = 0) const;
+  /// Samples first .. last - 1. Throws ArgumentError if there are none such.
+  Dataset rows(std::int64_t first, std::int64_t last) const;
+  /// The samples before the last `fraction` of all, and those: Keras' validation_split.
+  /// Throws ArgumentError if either would be empty.
+  std::pair<Dataset, Dataset> split(double fraction) const;
+
+ private:
+  Column x_, y_;
+};
+
+/// One-hot vectors: f32 of labels' shape (less a last axis of size 1) and an axis of `classes`.
+///   labels   u8, s8 or s32, or f32 whole numbers
+///   classes  0: the largest label + 1
+///   throws   ArgumentError for a label that is negative, not whole, or not below classes
+Tensor to_categorical(const Tensor& labels, std::int64_t classes = 0);
+
+/// Throws ArgumentError, naming the label and where it is, unless all are whole numbers in
+/// [0, classes).
+void check_labels(const Column& labels, std::int64_t classes);
+
+}  // namespace weft::nn

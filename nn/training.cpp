@@ -1,0 +1,216 @@
+// The loops of fit, evaluate and predict.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "graph/print.hpp"
+#include "nn/model.hpp"
+
+namespace weft::nn {
+namespace {
+
+/// Calls one event of every callback that has it.
+template <class Event, class... Args>
+void notify(const std::vector<Callback>& callbacks, Event event, Args&&... args) {
+  for (const Callback& callback : callbacks) {
+    if (const auto& function = callback.*event) function(args...);
+  }
+}
+
+std::vector<std::int64_t> in_order(std::int64_t size) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  return order;
+}
+
+std::int64_t batches(std::int64_t samples, std::int64_t batch_size) {
+  return (samples + batch_size - 1) / batch_size;
+}
+
+void expect_at_least(std::int64_t least, std::string_view call, std::string_view what,
+                     std::int64_t number) {
+  if (number < least) {
+    fail<ArgumentError>("{}: {} must be at least {}, not {}", call, what, least, number);
+  }
+}
+
+/// Seed and step as the key of a step's random numbers.
+void write_key(Tensor& key, std::uint64_t seed, std::int64_t step) {
+  if (!key) return;
+  const auto numbers = key.data<std::int32_t>();
+  numbers[0] = static_cast<std::int32_t>(static_cast<std::uint32_t>(seed ^ (seed >> 32)));
+  numbers[1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(step));
+}
+
+}  // namespace
+
+/// One pass over a data set.
+struct Model::Run {
+  Mode mode;
+  const Dataset& data;
+  std::span<const std::int64_t> order;
+  std::int64_t batch_size;
+  const std::vector<Callback>& callbacks;
+  Progress* progress = nullptr;  ///< nullptr: silent
+  std::uint64_t seed = 0;        ///< of random numbers, in training
+  std::int64_t iteration = 0;    ///< steps before this pass, in training
+  std::byte* predictions = nullptr;
+};
+
+/// Returns the means of loss and metrics over all samples. Allocates nothing from the second batch
+/// on, but for the last one.
+Logs Model::run(const Run& run) {
+  const auto [batch_begin, batch_end] =
+      run.mode == Mode::train
+          ? std::pair{&Callback::on_train_batch_begin, &Callback::on_train_batch_end}
+          : std::pair{&Callback::on_test_batch_begin, &Callback::on_test_batch_end};
+  Logs logs;
+  std::vector<std::string> names;
+  if (run.mode != Mode::predict) {
+    names.push_back("loss");
+    for (const Metric& metric : training_->metrics) names.push_back(metric.name);
+  }
+  std::vector<double> sums(names.size());
+  const auto size = static_cast<std::int64_t>(run.order.size());
+  std::shared_ptr<Compiled> step;
+  std::byte* predictions = run.predictions;
+  for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
+    const std::int64_t first = batch * run.batch_size;
+    const std::int64_t count = std::min(run.batch_size, size - first);
+    if (batch == 0 || count < run.batch_size) step = compiled(run.mode, count, run.data.y());
+    if (run.mode == Mode::predict) {
+      notify(run.callbacks, &Callback::on_predict_batch_begin, *this, batch);
+    } else {
+      notify(run.callbacks, batch_begin, *this, batch);
+    }
+
+    const auto rows =
+        run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    if (step->x) run.data.x().take(rows, step->x);
+    if (step->y) run.data.y().take(rows, step->y);
+    write_key(step->random_key, run.seed, run.iteration + batch);
+    step->executable.step();
+
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      sums[i] += static_cast<double>(count) *
+                 static_cast<double>(step->executable.output(i).item<float>());
+      logs.set(names[i], sums[i] / static_cast<double>(first + count));
+    }
+    if (run.mode == Mode::predict) {
+      const Tensor& output = step->executable.output(0);
+      std::memcpy(predictions, output.bytes(), output.type().bytes());
+      predictions += output.type().bytes();
+      notify(run.callbacks, &Callback::on_predict_batch_end, *this, batch);
+    } else {
+      notify(run.callbacks, batch_end, *this, batch, logs);
+    }
+    if (run.progress != nullptr) run.progress->update(batch + 1, logs);
+    if (run.mode == Mode::train && stop_training) break;
+  }
+  return logs;
+}
+
+History Model::fit(const Dataset& data, const FitOptions& options) {
+  expect_at_least(1, "fit", "batch_size", options.batch_size);
+  expect_at_least(1, "fit", "validation_freq", options.validation_freq);
+  expect_at_least(0, "fit", "initial_epoch", options.initial_epoch);
+  training();
+  Dataset train = data, validation = options.validation_data;
+  if (options.validation_split != 0 && validation.size() == 0) {
+    std::tie(train, validation) = data.split(options.validation_split);
+  }
+  prepare("fit", train, true);
+  if (validation.size() > 0) prepare("fit: validation", validation, true);
+
+  const std::int64_t steps = batches(train.size(), options.batch_size);
+  const std::vector<std::int64_t> validation_order = in_order(validation.size());
+  std::vector<std::int64_t> order;
+  History history;
+  Progress progress(options.verbose, options.console);
+  Logs logs;
+  stop_training = false;
+  notify(options.callbacks, &Callback::on_train_begin, *this);
+  for (int epoch = options.initial_epoch; epoch < options.epochs && !stop_training; ++epoch) {
+    notify(options.callbacks, &Callback::on_epoch_begin, *this, epoch);
+    progress.begin(steps, options.epochs > 1 ? fmt::format("Epoch {}/{}", epoch + 1, options.epochs)
+                                             : std::string());
+    // Seeded with the number of the step, training goes the same way if it is stopped and resumed.
+    const std::int64_t iteration = iterations();
+    order = in_order(train.size());
+    if (options.shuffle) {
+      Random random(options.seed, fmt::format("shuffle {}", iteration));
+      shuffle(order, random);
+    }
+    logs = run({.mode = Mode::train,
+                .data = train,
+                .order = order,
+                .batch_size = options.batch_size,
+                .callbacks = options.callbacks,
+                .progress = &progress,
+                .seed = options.seed,
+                .iteration = iteration});
+    if (validation.size() > 0 && (epoch + 1) % options.validation_freq == 0) {
+      notify(options.callbacks, &Callback::on_test_begin, *this);
+      Logs validated = run({.mode = Mode::evaluate,
+                            .data = validation,
+                            .order = validation_order,
+                            .batch_size = options.batch_size,
+                            .callbacks = options.callbacks});
+      notify(options.callbacks, &Callback::on_test_end, *this, validated);
+      for (const auto& [name, value] : validated) logs.set("val_" + name, value);
+    }
+    notify(options.callbacks, &Callback::on_epoch_end, *this, epoch, logs);
+    history.append(epoch, logs);
+    progress.finish(logs);
+  }
+  notify(options.callbacks, &Callback::on_train_end, *this, logs);
+  return history;
+}
+
+History Model::fit(const Tensor& x, const Tensor& y, const FitOptions& options) {
+  return fit(Dataset(x, y), options);
+}
+
+Logs Model::evaluate(const Dataset& data, const EvaluateOptions& options) {
+  expect_at_least(1, "evaluate", "batch_size", options.batch_size);
+  prepare("evaluate", data, true);
+  Progress progress(options.verbose, options.console);
+  notify(options.callbacks, &Callback::on_test_begin, *this);
+  progress.begin(batches(data.size(), options.batch_size));
+  Logs logs = run({.mode = Mode::evaluate,
+                   .data = data,
+                   .order = in_order(data.size()),
+                   .batch_size = options.batch_size,
+                   .callbacks = options.callbacks,
+                   .progress = &progress});
+  notify(options.callbacks, &Callback::on_test_end, *this, logs);
+  progress.finish(logs);
+  return logs;
+}
+
+Logs Model::evaluate(const Tensor& x, const Tensor& y, const EvaluateOptions& options) {
+  return evaluate(Dataset(x, y), options);
+}
+
+Tensor Model::predict(const Dataset& x, const EvaluateOptions& options) {
+  expect_at_least(1, "predict", "batch_size", options.batch_size);
+  prepare("predict", x, false);
+  std::vector<std::int64_t> sizes{x.size()};
+  sizes.insert(sizes.end(), output_.shape.begin(), output_.shape.end());
+  Tensor predictions(Type{output_.dtype, Shape(sizes)});
+  Progress progress(options.verbose, options.console);
+  notify(options.callbacks, &Callback::on_predict_begin, *this);
+  progress.begin(batches(x.size(), options.batch_size));
+  const Logs none = run({.mode = Mode::predict,
+                         .data = x,
+                         .order = in_order(x.size()),
+                         .batch_size = options.batch_size,
+                         .callbacks = options.callbacks,
+                         .progress = &progress,
+                         .predictions = predictions.bytes()});
+  notify(options.callbacks, &Callback::on_predict_end, *this);
+  progress.finish(none);
+  return predictions;
+}
+
+}  // namespace weft::nn

@@ -1,0 +1,435 @@
+// With T(x, w, g) = <g, conv2d(x, w)>, the three ops are the partial gradients of one trilinear form:
+// the vjp of each is written with the other two.
+#include "ops/conv2d.hpp"
+
+#include <algorithm>
+
+#include "graph/graph.hpp"
+#include "graph/print.hpp"
+#include "ops/binary.hpp"
+#include "ops/reduce.hpp"
+#include "runtime/lowering.hpp"
+
+namespace weft {
+namespace {
+
+using onednn::Desc;
+using onednn::Dims;
+
+/// Attributes and shape rules that the three share.
+struct Geometry {
+  std::array<std::int64_t, 2> stride{1, 1};
+  Padding2D padding{};
+  std::array<std::int64_t, 2> dilation{1, 1};
+  std::int64_t groups = 1;
+  friend bool operator==(const Geometry&, const Geometry&) = default;
+
+  Conv2dOptions options() const { return {stride, padding, dilation, groups}; }
+
+  void check_options(std::string_view name) const {
+    for (int i = 0; i < 2; ++i) {
+      if (stride[i] < 1 || dilation[i] < 1) {
+        fail<ShapeError>("{}: stride and dilation must be at least 1: stride {},{} dilation {},{}",
+                         name, stride[0], stride[1], dilation[0], dilation[1]);
+      }
+    }
+    if (groups < 1) fail<ShapeError>("{}: groups must be at least 1, {} was given", name, groups);
+    if (std::ranges::min(padding) < 0) {
+      fail<ShapeError>("{}: padding must not be negative: {}", name,
+                       fmt::join(padding.begin(), padding.end(), ","));
+    }
+  }
+
+  /// The type rule of conv2d; `name` is whose inputs they are.
+  Shape output(std::string_view name, const Shape& x, const Shape& kernel) const {
+    check_options(name);
+    const std::int64_t channels = x[3], outputs = kernel[3];
+    if (channels % groups != 0 || outputs % groups != 0) {
+      fail<ShapeError>("{}: groups {} must divide the channels of input and output, {} and {}: "
+                       "x {}, kernel {}", name, groups, channels, outputs, x, kernel);
+    }
+    if (kernel[2] * groups != channels) {
+      fail<ShapeError>("{}: input has {} channels, kernel expects {}: x {}, kernel {}, groups {}",
+                       name, channels, kernel[2] * groups, x, kernel, groups);
+    }
+    const std::int64_t h = size(x[1], kernel[0], 0), w = size(x[2], kernel[1], 1);
+    if (h < 1 || w < 1) {
+      fail<ShapeError>("{}: the kernel does not fit into the padded input: x {}, kernel {}, padding "
+                       "{} (top, bottom, left, right), dilation {},{}", name, x, kernel,
+                       fmt::join(padding.begin(), padding.end(), ","), dilation[0], dilation[1]);
+    }
+    return {x[0], h, w, outputs};
+  }
+  std::int64_t size(std::int64_t in, std::int64_t kernel, int axis) const {
+    const std::int64_t around = axis == 0 ? padding.top + padding.bottom : padding.left + padding.right;
+    const std::int64_t room = in + around - dilation[axis] * (kernel - 1) - 1;
+    return room < 0 ? 0 : room / stride[axis] + 1;
+  }
+
+  /// Calls f(place in x, place in kernel, place in y) for every product that conv2d sums.
+  template <class F>
+  void for_each_product(const Shape& x, const Shape& kernel, const Shape& y, F f) const {
+    const std::int64_t cg = kernel[2], og = y[3] / groups;
+    for (std::int64_t n = 0; n < y[0]; ++n)
+      for (std::int64_t i = 0; i < y[1]; ++i)
+        for (std::int64_t j = 0; j < y[2]; ++j)
+          for (std::int64_t o = 0; o < y[3]; ++o)
+            for (std::int64_t kh = 0; kh < kernel[0]; ++kh) {
+              const std::int64_t h = i * stride[0] - padding.top + kh * dilation[0];
+              if (h < 0 || h >= x[1]) continue;
+              for (std::int64_t kw = 0; kw < kernel[1]; ++kw) {
+                const std::int64_t w = j * stride[1] - padding.left + kw * dilation[1];
+                if (w < 0 || w >= x[2]) continue;
+                for (std::int64_t c = 0; c < cg; ++c) {
+                  f(((n * x[1] + h) * x[2] + w) * x[3] + o / og * cg + c,
+                    ((kh * kernel[1] + kw) * cg + c) * y[3] + o,
+                    ((n * y[1] + i) * y[2] + j) * y[3] + o);
+                }
+              }
+            }
+  }
+
+  // For oneDNN.
+  Dims strides() const { return {stride[0], stride[1]}; }
+  Dims dilates() const { return {dilation[0] - 1, dilation[1] - 1}; }
+  Dims before() const { return {padding.top, padding.left}; }
+  Dims behind() const { return {padding.bottom, padding.right}; }
+
+  /// A kernel[KH,KW,C/G,O] under oneDNN's names: O,I,KH,KW, or G,O/G,I,KH,KW.
+  Layout kernel_names(const Type& kernel) const {
+    const Shape& k = kernel.shape;
+    if (groups == 1) return named(kernel, {3, 2, 0, 1});
+    const std::int64_t outputs = k[3] / groups;
+    return strided(kernel.dtype, {groups, outputs, k[2], k[0], k[1]},
+                   {outputs, 1, k[3], k[1] * k[2] * k[3], k[2] * k[3]});
+  }
+};
+
+Layout image_names(const Type& type) { return named(type, {0, 3, 1, 2}); }
+
+/// A choice of layouts for the input and output of a convolution.
+struct Candidate {
+  Desc x, y;
+};
+
+/// How x and y could lie, best first. An input that is computed anyway stays as it is; else oneDNN
+/// says what it likes best; channels last serves where that has no fast implementation.
+std::vector<Candidate> candidates(const Lowering& l, std::optional<std::size_t> x_index,
+                                  const Type& x, std::optional<std::size_t> y_index, const Type& y) {
+  const Layout x_names = image_names(x), y_names = image_names(y);
+  const auto as_it_lies = [&](std::optional<std::size_t> index, const Layout& names) {
+    std::optional<Layout> layout;
+    if (index && l.computed(*index)) layout = renamed(l.layout(*index), names);
+    return layout ? layout->md : onednn::any(onednn::dims(names.md));
+  };
+  const Desc any_x = onednn::any(onednn::dims(x_names.md)), any_y = onednn::any(onednn::dims(y_names.md));
+  std::vector<Candidate> result;
+  const Candidate here{as_it_lies(x_index, x_names), as_it_lies(y_index, y_names)};
+  const bool plain = onednn::same_memory(here.x, x_names.md) || onednn::same_memory(here.y, y_names.md);
+  if (plain) result.push_back({x_names.md, y_names.md});
+  result.push_back(here);
+  if (!plain) result.push_back({x_names.md, y_names.md});
+  result.push_back({any_x, any_y});
+  return result;
+}
+
+/// The first candidate for which make(candidate) is fast, else the first that can be made at all.
+template <class Make>
+auto choose(const Lowering& l, const std::vector<Candidate>& list, Make make)
+    -> decltype(make(list[0])) {
+  std::optional<decltype(make(list[0]))> slow;
+  std::optional<dnnl::error> error;
+  for (const Candidate& candidate : list) {
+    try {
+      auto pd = make(candidate);
+      if (onednn::is_fast(pd)) return pd;
+      if (!slow) slow = pd;
+    } catch (const dnnl::error& e) {
+      error = e;
+    }
+  }
+  if (slow) return *slow;
+  onednn::cannot(l.describe(), *error);
+}
+
+dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g, const dnnl::primitive_attr& attr,
+                                                     const Desc& x, const Desc& kernel,
+                                                     const std::optional<Desc>& bias, const Desc& y) {
+  const auto kind = dnnl::prop_kind::forward_training;
+  const auto direct = dnnl::algorithm::convolution_direct;
+  const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
+  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, *bias, y, s, d, p, q)
+              : onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, y, s, d, p, q);
+}
+
+dnnl::convolution_backward_weights::primitive_desc kernel_grad_pd(const Geometry& g, const Desc& x,
+                                                                  const Desc& kernel,
+                                                                  const std::optional<Desc>& bias,
+                                                                  const Desc& y) {
+  const auto attr = Lowering::attr();
+  const auto direct = dnnl::algorithm::convolution_direct;
+  const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
+  const auto hint = forward_pd(g, attr, x, kernel, bias, y);
+  return bias ? onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel, *bias, y, s, d, p, q)
+              : onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel, y, s, d, p, q);
+}
+
+struct Conv2dInputGrad : Geometry {  // (dy, kernel) -> dx
+  std::int64_t height = 1, width = 1;  // of x
+  static constexpr auto fields =
+      std::tuple{field("stride", &Conv2dInputGrad::stride), field("padding", &Conv2dInputGrad::padding),
+                 field("dilation", &Conv2dInputGrad::dilation), field("groups", &Conv2dInputGrad::groups),
+                 field("height", &Conv2dInputGrad::height), field("width", &Conv2dInputGrad::width)};
+  static std::string_view name() { return "conv2d_input_grad"; }
+  friend bool operator==(const Conv2dInputGrad&, const Conv2dInputGrad&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const;
+  std::vector<Value> vjp(const VjpArgs& args) const;
+  std::vector<Array> evaluate(std::span<const Array> in) const {
+    const Shape &dy = in[0].shape, &kernel = in[1].shape;
+    Array dx(Shape{dy[0], height, width, kernel[2] * groups});
+    for_each_product(dx.shape, kernel, dy, [&](auto x, auto k, auto y) {
+      dx.data[x] += in[1].data[k] * in[0].data[y];
+    });
+    return {dx};
+  }
+  void lower(Lowering& l) const {
+    const Layout kernel = kernel_names(l.input(1));
+    const Type &dx_type = l.output(0), &dy_type = l.input(0);
+    const auto pd = choose(l, candidates(l, std::nullopt, dx_type, 0, dy_type), [&](const Candidate& c) {
+      const auto any = onednn::any(onednn::dims(kernel.md));
+      const auto hint = forward_pd(*this, l.attr(), c.x, any, std::nullopt, c.y);
+      return onednn::backward<dnnl::convolution_backward_data>(
+          hint, l.attr(), dnnl::algorithm::convolution_direct, c.x, any, c.y, strides(), dilates(),
+          before(), behind());
+    });
+    l.step(pd,
+           {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), pd.diff_dst_desc()))},
+            {DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc()))}},
+           {{DNNL_ARG_DIFF_SRC, l.write(0, with(image_names(dx_type), pd.diff_src_desc()))}});
+  }
+};
+
+// The second output is dy summed over samples and positions, the gradient of a bias: oneDNN computes
+// it on the way (runtime/passes/share_sums.cpp).
+struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
+  std::int64_t kernel_height = 1, kernel_width = 1;
+  static constexpr auto fields = std::tuple{
+      field("stride", &Conv2dKernelGrad::stride), field("padding", &Conv2dKernelGrad::padding),
+      field("dilation", &Conv2dKernelGrad::dilation), field("groups", &Conv2dKernelGrad::groups),
+      field("kernel_height", &Conv2dKernelGrad::kernel_height),
+      field("kernel_width", &Conv2dKernelGrad::kernel_width)};
+  static std::string_view name() { return "conv2d_kernel_grad"; }
+  friend bool operator==(const Conv2dKernelGrad&, const Conv2dKernelGrad&) = default;
+
+  Shape kernel_of(const Shape& x, const Shape& dy) const {
+    return {kernel_height, kernel_width, x[3] / groups, dy[3]};
+  }
+  std::vector<Type> infer(std::span<const Type> in) const;
+  std::vector<Value> vjp(const VjpArgs& args) const;
+  std::vector<Array> evaluate(std::span<const Array> in) const {
+    const Shape &x = in[0].shape, &dy = in[1].shape;
+    Array dkernel(kernel_of(x, dy)), dbias(Shape{dy[3]});
+    for_each_product(x, dkernel.shape, dy, [&](auto i, auto k, auto y) {
+      dkernel.data[k] += in[0].data[i] * in[1].data[y];
+    });
+    const auto channels = dbias.data.size();
+    for (std::size_t i = 0; i < in[1].data.size(); ++i) dbias.data[i % channels] += in[1].data[i];
+    return {dkernel, dbias};
+  }
+  std::optional<std::size_t> channel_sum(std::size_t input, const Type&) const {
+    return input == 1 ? std::optional<std::size_t>(1) : std::nullopt;
+  }
+  void lower(Lowering& l) const {
+    const Layout kernel = kernel_names(l.output(0));
+    const Type &x_type = l.input(0), &dy_type = l.input(1);
+    const Layout bias = row_major(l.output(1));
+    const bool wants_bias = l.output_used(1);
+    const auto pd = choose(l, candidates(l, 0, x_type, 1, dy_type), [&](const Candidate& c) {
+      return kernel_grad_pd(*this, c.x, onednn::any(onednn::dims(kernel.md)),
+                            wants_bias ? std::optional(bias.md) : std::nullopt, c.y);
+    });
+    Lowering::Arguments writes{
+        {DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(kernel, pd.diff_weights_desc()))}};
+    if (wants_bias) writes.emplace_back(DNNL_ARG_DIFF_BIAS, l.write(1, bias));
+    l.step(pd,
+           {{DNNL_ARG_SRC, l.read(0, with(image_names(x_type), pd.src_desc()))},
+            {DNNL_ARG_DIFF_DST, l.read(1, with(image_names(dy_type), pd.diff_dst_desc()))}},
+           writes);
+  }
+};
+
+struct Conv2d : Geometry {
+  static constexpr Traits traits{.takes_epilogue = true, .takes_bias = true};
+  static constexpr auto fields =
+      std::tuple{field("stride", &Conv2d::stride), field("padding", &Conv2d::padding),
+                 field("dilation", &Conv2d::dilation), field("groups", &Conv2d::groups)};
+  static std::string_view name() { return "conv2d"; }
+  friend bool operator==(const Conv2d&, const Conv2d&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 2);
+    expect_f32(name(), in);
+    if (in[0].shape.rank() != 4 || in[1].shape.rank() != 4) {
+      fail<ShapeError>("conv2d: x must be [N,H,W,C] and kernel [KH,KW,C/groups,O]: x {}, kernel {}",
+                       in[0], in[1]);
+    }
+    return {{DType::f32, output(name(), in[0].shape, in[1].shape)}};
+  }
+  std::vector<Value> vjp(const VjpArgs& args) const {
+    const Value x = args.inputs[0], kernel = args.inputs[1], dy = args.cotangents[0];
+    std::vector<Value> result(2);
+    if (args.wants(0)) result[0] = conv2d_input_grad(dy, kernel, x.shape(), options());
+    if (args.wants(1)) {
+      result[1] = conv2d_kernel_grad(x, dy, {kernel.shape()[0], kernel.shape()[1]}, options());
+    }
+    return result;
+  }
+  std::vector<Array> evaluate(std::span<const Array> in) const {
+    const Shape &x = in[0].shape, &kernel = in[1].shape;
+    Array y(output(name(), x, kernel));
+    for_each_product(x, kernel, y.shape, [&](auto i, auto k, auto o) {
+      y.data[o] += in[0].data[i] * in[1].data[k];
+    });
+    return {y};
+  }
+  void lower(Lowering& l) const {
+    const Layout kernel = kernel_names(l.input(1)), x = image_names(l.input(0));
+    const Layout y_names = image_names(l.output(0));
+    const auto bias_index = l.bias();
+    std::optional<Layout> bias;
+    if (bias_index) bias = strided(DType::f32, {l.output(0).shape[3]}, {1});
+    const std::optional<Desc> bias_md = bias ? std::optional(bias->md) : std::nullopt;
+    const auto any = onednn::any(onednn::dims(kernel.md));
+
+    // Layouts are chosen so that the kernel's gradient, which will read the same x and a dy that lies
+    // as y does, has a fast implementation too.
+    const auto trains = [&](const Desc& x_md, const Desc& y_md) {
+      try {
+        return onednn::is_fast(kernel_grad_pd(*this, x_md, any, bias_md, y_md));
+      } catch (const dnnl::error&) {
+        return false;
+      }
+    };
+    auto list = candidates(l, 0, l.input(0), std::nullopt, l.output(0));
+    std::ranges::stable_partition(list, [&](const Candidate& c) {
+      try {
+        const auto pd = forward_pd(*this, l.attr(), c.x, any, bias_md, c.y);
+        return onednn::is_fast(pd) && trains(pd.src_desc(), pd.dst_desc());
+      } catch (const dnnl::error&) {
+        return false;
+      }
+    });
+    auto pd = choose(l, list, [&](const Candidate& c) {
+      return forward_pd(*this, l.attr(), c.x, any, bias_md, c.y);
+    });
+    const Layout y = with(y_names, pd.dst_desc());
+    Lowering::Arguments reads;
+    if (l.has_epilogue()) {
+      auto [attr, extra] = l.epilogue(y);
+      pd = onednn::try_to(l.describe(), [&, &attr = attr] {
+        return forward_pd(*this, attr, pd.src_desc(), pd.weights_desc(), bias_md, y.md);
+      });
+      reads = std::move(extra);
+    }
+    reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, pd.src_desc())));
+    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc())));
+    if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, *bias));
+    l.step(pd, reads, {{DNNL_ARG_DST, l.write(0, y)}});
+  }
+};
+
+void expect_images(std::string_view name, const Type& a, std::string_view what_a, const Type& b,
+                   std::string_view what_b) {
+  if (a.shape.rank() != 4 || b.shape.rank() != 4) {
+    fail<ShapeError>("{}: {} and {} must have four axes: {} and {}", name, what_a, what_b, a, b);
+  }
+}
+
+std::vector<Type> Conv2dInputGrad::infer(std::span<const Type> in) const {
+  expect_inputs(name(), in, 2);
+  expect_f32(name(), in);
+  expect_images(name(), in[0], "dy", in[1], "kernel");
+  const Shape &dy = in[0].shape, &kernel = in[1].shape;
+  const Shape x{dy[0], height, width, kernel[2] * groups};
+  if (const Shape y = output(name(), x, kernel); y != dy) {
+    fail<ShapeError>("{}: x {} and kernel {} give y {}, but dy is {}", name(), x, kernel, y, dy);
+  }
+  return {{DType::f32, x}};
+}
+
+std::vector<Value> Conv2dInputGrad::vjp(const VjpArgs& args) const {
+  const Value dy = args.inputs[0], kernel = args.inputs[1], ddx = args.cotangents[0];
+  std::vector<Value> result(2);
+  if (args.wants(0)) result[0] = conv2d(ddx, kernel, options());
+  if (args.wants(1)) {
+    result[1] = conv2d_kernel_grad(ddx, dy, {kernel.shape()[0], kernel.shape()[1]}, options());
+  }
+  return result;
+}
+
+std::vector<Type> Conv2dKernelGrad::infer(std::span<const Type> in) const {
+  expect_inputs(name(), in, 2);
+  expect_f32(name(), in);
+  expect_images(name(), in[0], "x", in[1], "dy");
+  const Shape &x = in[0].shape, &dy = in[1].shape;
+  check_options(name());
+  const Shape kernel = kernel_of(x, dy);
+  if (const Shape y = output(name(), x, kernel); y != dy) {
+    fail<ShapeError>("{}: x {} and kernel {} give y {}, but dy is {}", name(), x, kernel, y, dy);
+  }
+  return {{DType::f32, kernel}, {DType::f32, Shape{dy[3]}}};
+}
+
+// The bias' gradient is linear in dy alone: its adjoint repeats the cotangent at every position.
+std::vector<Value> Conv2dKernelGrad::vjp(const VjpArgs& args) const {
+  const Value x = args.inputs[0], dy = args.inputs[1];
+  const Value dkernel = args.cotangents[0], dbias = args.cotangents[1];
+  std::vector<Value> result(2);
+  if (dkernel && args.wants(0)) result[0] = conv2d_input_grad(dy, dkernel, x.shape(), options());
+  if (dkernel && args.wants(1)) result[1] = conv2d(x, dkernel, options());
+  if (dbias && args.wants(1)) {
+    const Value repeated = broadcast_to(dbias, dy.shape());
+    result[1] = result[1] ? result[1] + repeated : repeated;
+  }
+  return result;
+}
+
+const Register registered{Conv2d{}, Conv2dInputGrad{}, Conv2dKernelGrad{}};
+
+Geometry geometry(const Conv2dOptions& o) { return {o.stride, o.padding, o.dilation, o.groups}; }
+
+}  // namespace
+
+Padding2D same_padding(std::array<std::int64_t, 2> sizes, std::array<std::int64_t, 2> kernel,
+                       std::array<std::int64_t, 2> stride, std::array<std::int64_t, 2> dilation) {
+  std::array<std::int64_t, 2> total{};
+  for (int i = 0; i < 2; ++i) {
+    if (stride[i] < 1) fail<ShapeError>("same_padding: stride must be at least 1, {} was given", stride[i]);
+    const std::int64_t out = (sizes[i] + stride[i] - 1) / stride[i];
+    const std::int64_t reach = (kernel[i] - 1) * dilation[i] + 1;
+    total[i] = std::max<std::int64_t>((out - 1) * stride[i] + reach - sizes[i], 0);
+  }
+  return {total[0] / 2, total[0] - total[0] / 2, total[1] / 2, total[1] - total[1] / 2};
+}
+
+Value conv2d(Value x, Value kernel, const Conv2dOptions& options) {
+  return apply(Conv2d{geometry(options)}, {x, kernel});
+}
+
+Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape, const Conv2dOptions& options) {
+  if (x_shape.rank() != 4) fail<ShapeError>("conv2d_input_grad: x_shape must be [N,H,W,C]: {}", x_shape);
+  const Value dx = apply(Conv2dInputGrad{geometry(options), x_shape[1], x_shape[2]}, {dy, kernel});
+  if (dx.shape() != x_shape) {
+    fail<ShapeError>("conv2d_input_grad: dy {} and kernel {} belong to x {}, not to {}", dy.type(),
+                     kernel.type(), dx.shape(), x_shape);
+  }
+  return dx;
+}
+
+Value conv2d_kernel_grad(Value x, Value dy, std::array<std::int64_t, 2> kernel_size,
+                         const Conv2dOptions& options) {
+  return apply(Conv2dKernelGrad{geometry(options), kernel_size[0], kernel_size[1]}, {x, dy});
+}
+
+}  // namespace weft

@@ -1,0 +1,201 @@
+// Softmax, its logarithm, and cross-entropy with softmax as one op.
+#include "ops/softmax.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/graph.hpp"
+#include "graph/print.hpp"
+#include "ops/binary.hpp"
+#include "ops/control.hpp"
+#include "ops/reduce.hpp"
+#include "ops/reshape.hpp"
+#include "ops/unary.hpp"
+#include "runtime/lowering.hpp"
+#include "runtime/parallel.hpp"
+
+namespace weft {
+namespace {
+
+/// x minus its maximum, which changes no quotient of exponentials and keeps them finite.
+Value shifted(Value x, int axis) { return x - stop_gradient(max(x, {axis}, Keep::axes)); }
+
+void lower_softmax(Lowering& l, dnnl::algorithm algorithm, int axis) {
+  const Layout layout = row_major(l.input(0));
+  const auto pd = onednn::try_to(l.describe(), [&] {
+    return onednn::forward<onednn::softmax_forward>(
+        l.attr(), dnnl::prop_kind::forward_inference, algorithm, layout.md, layout.md, axis);
+  });
+  const Operand x = l.read(0, layout);
+  l.step(pd, {{DNNL_ARG_SRC, x}}, {{DNNL_ARG_DST, l.write_over(0, x)}});
+}
+
+struct Softmax {
+  int axis = 0;
+  static constexpr auto fields = std::tuple{field("axis", &Softmax::axis)};
+  static std::string_view name() { return "softmax"; }
+  friend bool operator==(const Softmax&, const Softmax&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 1);
+    expect_f32(name(), in);
+    return {in[0]};
+  }
+  // dx = y * (dy - sum(y * dy))
+  std::vector<Value> vjp(const VjpArgs& args) const {
+    const Value y = args.outputs[0], dy = args.cotangents[0];
+    return {y * (dy - sum(y * dy, {axis}, Keep::axes))};
+  }
+  std::vector<Value> decompose(std::span<const Value> in) const {
+    const Value e = exp(shifted(in[0], axis));
+    return {e / sum(e, {axis}, Keep::axes)};
+  }
+  void lower(Lowering& l) const { lower_softmax(l, onednn::softmax_accurate, axis); }
+};
+
+struct LogSoftmax {
+  int axis = 0;
+  static constexpr auto fields = std::tuple{field("axis", &LogSoftmax::axis)};
+  static std::string_view name() { return "log_softmax"; }
+  friend bool operator==(const LogSoftmax&, const LogSoftmax&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 1);
+    expect_f32(name(), in);
+    return {in[0]};
+  }
+  // dx = dy - softmax(x) * sum(dy), and softmax(x) = exp(y)
+  std::vector<Value> vjp(const VjpArgs& args) const {
+    const Value y = args.outputs[0], dy = args.cotangents[0];
+    return {dy - exp(y) * sum(dy, {axis}, Keep::axes)};
+  }
+  std::vector<Value> decompose(std::span<const Value> in) const {
+    const Value x = shifted(in[0], axis);
+    return {x - log(sum(exp(x), {axis}, Keep::axes))};
+  }
+  void lower(Lowering& l) const { lower_softmax(l, onednn::softmax_log, axis); }
+};
+
+/// Calls f(row) for each row of the last axis, cut among threads.
+template <class F>
+void for_rows(const Type& type, F f) {
+  const std::int64_t width = type.shape[-1];
+  const auto rows = static_cast<std::size_t>(width == 0 ? 0 : type.shape.elements() / width);
+  parallel_for(rows, 1 + 4096 / static_cast<std::size_t>(std::max<std::int64_t>(width, 1)),
+               [&](std::size_t first, std::size_t last) {
+                 for (std::size_t row = first; row < last; ++row) f(row);
+               });
+}
+
+struct Largest {
+  float value = 0, log_sum = 0;  // of the logits, and of their exponentials after the shift
+};
+
+Largest largest_of(const float* x, std::size_t n) {
+  const float top = *std::max_element(x, x + n);
+  float total = 0;
+  for (std::size_t k = 0; k < n; ++k) total += std::exp(x[k] - top);
+  return {top, std::log(total)};
+}
+
+void expect_pair(std::string_view name, const Type& logits, const Type& targets) {
+  if (logits.shape.rank() == 0 || logits.shape[-1] == 0) {
+    fail<ShapeError>("{}: logits need at least one class along their last axis: {}", name, logits);
+  }
+  if (logits != targets) {
+    fail<ShapeError>("{}: logits and targets differ: {} and {}; targets hold one number per class",
+                     name, logits, targets);
+  }
+}
+
+struct CrossEntropyGrad {  // (logits, targets, dloss) -> dlogits
+  static std::string_view name() { return "softmax_cross_entropy_grad"; }
+  friend bool operator==(const CrossEntropyGrad&, const CrossEntropyGrad&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 3);
+    expect_f32(name(), in);
+    expect_pair(name(), in[0], in[1]);
+    return {in[0]};
+  }
+  // dlogits = (softmax(logits) * sum(targets) - targets) * dloss
+  std::vector<Value> decompose(std::span<const Value> in) const {
+    const Value weight = reshape(in[2], in[0].shape().with(-1, 1));
+    return {(softmax(in[0], -1) * sum(in[1], {-1}, Keep::axes) - in[1]) * weight};
+  }
+  void lower(Lowering& l) const {
+    const Type type = l.input(0);
+    const Operand logits = l.read_row_major(0);
+    l.step({logits, l.read_row_major(1), l.read_row_major(2)}, {l.write_over(0, logits)},
+           [type, n = static_cast<std::size_t>(type.shape[-1])](auto in, auto out) {
+             for_rows(type, [&](std::size_t row) {
+               const float *x = as<float>(in[0]) + row * n, *t = as<float>(in[1]) + row * n;
+               float* dx = as<float>(out[0]) + row * n;
+               const float dy = as<float>(in[2])[row];
+               const Largest top = largest_of(x, n);
+               float weight = 0;
+               for (std::size_t k = 0; k < n; ++k) weight += t[k];
+               for (std::size_t k = 0; k < n; ++k) {
+                 dx[k] = (std::exp(x[k] - top.value - top.log_sum) * weight - t[k]) * dy;
+               }
+             });
+           });
+  }
+};
+
+struct CrossEntropy {  // (logits, targets) -> loss
+  static std::string_view name() { return "softmax_cross_entropy"; }
+  friend bool operator==(const CrossEntropy&, const CrossEntropy&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 2);
+    expect_f32(name(), in);
+    expect_pair(name(), in[0], in[1]);
+    return {{DType::f32, Shape(std::span(in[0].shape.begin(), in[0].shape.rank() - 1))}};
+  }
+  // dtargets = -log_softmax(logits) * dloss
+  std::vector<Value> vjp(const VjpArgs& args) const {
+    const Value logits = args.inputs[0], targets = args.inputs[1], dloss = args.cotangents[0];
+    std::vector<Value> result(2);
+    if (args.wants(0)) result[0] = apply(CrossEntropyGrad{}, {logits, targets, dloss});
+    if (args.wants(1)) {
+      result[1] = -log_softmax(logits) * reshape(dloss, logits.shape().with(-1, 1));
+    }
+    return result;
+  }
+  std::vector<Value> decompose(std::span<const Value> in) const {
+    return {-sum(in[1] * log_softmax(in[0]), {-1})};
+  }
+  void lower(Lowering& l) const {
+    const Type type = l.input(0);
+    l.step({l.read_row_major(0), l.read_row_major(1)}, {l.write_row_major(0)},
+           [type, n = static_cast<std::size_t>(type.shape[-1])](auto in, auto out) {
+             for_rows(type, [&](std::size_t row) {
+               const float *x = as<float>(in[0]) + row * n, *t = as<float>(in[1]) + row * n;
+               const Largest top = largest_of(x, n);
+               float loss = 0;
+               for (std::size_t k = 0; k < n; ++k) {
+                 // A class without weight adds nothing, also where its logit is -infinity.
+                 if (t[k] != 0) loss -= t[k] * (x[k] - top.value - top.log_sum);
+               }
+               as<float>(out[0])[row] = loss;
+             });
+           });
+  }
+};
+
+const Register registered{Softmax{}, LogSoftmax{}, CrossEntropy{}, CrossEntropyGrad{}};
+
+}  // namespace
+
+Value softmax(Value x, int axis) {
+  return apply(Softmax{axis_of(x.shape(), axis, "softmax")}, {x});
+}
+Value log_softmax(Value x, int axis) {
+  return apply(LogSoftmax{axis_of(x.shape(), axis, "log_softmax")}, {x});
+}
+Value softmax_cross_entropy(Value logits, Value targets) {
+  return apply(CrossEntropy{}, {logits, targets});
+}
+
+}  // namespace weft

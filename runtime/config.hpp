@@ -1,0 +1,21 @@
+// The environment variables that Weft reads, once, and the only ones.
+#pragma once
+
+#include <string>
+
+namespace weft {
+
+struct Config {
+  /// WEFT_DEBUG: 1 prints a line per compile to stderr; 2 also the program after every pass, which
+  /// is then verified; 3 also times each step and prints the table when the executable is dropped;
+  /// 4 also checks every value for NaN and names the first op that made one.
+  int debug = 0;
+  /// WEFT_DOT: a folder, made if need be; every pass of every compile leaves a drawing there.
+  std::string dot_folder;
+  /// WEFT_TRACE: a file; each executable, when dropped, writes its last run there as a Chrome trace.
+  std::string trace_file;
+};
+
+const Config& config();
+
+}  // namespace weft

@@ -1,0 +1,366 @@
+#include "runtime/lowering.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "graph/print.hpp"
+#include "runtime/lowering_context.hpp"
+
+namespace weft {
+
+bool Layout::is_plain() const { return onednn::same_memory(md, plain); }
+
+Layout row_major(const Type& type) {
+  const auto md = onednn::row_major(type);
+  return {md, md};
+}
+
+Layout named(const Type& type, std::span<const int> axes) {
+  const auto all = strides_of(type.shape);
+  onednn::Dims sizes, strides;
+  for (const int axis : axes) {
+    sizes.push_back(type.shape[axis]);
+    strides.push_back(all[static_cast<std::size_t>(axis)]);
+  }
+  return strided(type.dtype, sizes, strides);
+}
+
+Layout named(const Type& type, std::initializer_list<int> axes) {
+  return named(type, std::span(axes.begin(), axes.size()));
+}
+
+Layout strided(DType dtype, const onednn::Dims& sizes, const onednn::Dims& strides) {
+  const onednn::Desc md(sizes, onednn::data_type(dtype), strides);
+  return {md, md};
+}
+
+Layout with(const Layout& layout, const onednn::Desc& chosen) { return {chosen, layout.plain}; }
+
+std::optional<Layout> renamed(const Layout& layout, const Layout& names) {
+  if (onednn::same_memory(layout.plain, names.plain)) return Layout{layout.md, names.plain};
+  if (layout.is_plain()) return Layout{names.plain, names.plain};
+  return std::nullopt;
+}
+
+std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, const Type& operand) {
+  const onednn::Dims sizes = onednn::dims(full.plain), strides = onednn::strides(full.plain);
+  if (sizes.size() != shape.rank() || operand.shape.rank() > shape.rank()) return std::nullopt;
+  const auto own = strides_of(shape);
+  const auto operand_strides = strides_of(operand.shape);
+  const std::size_t missing = shape.rank() - operand.shape.rank();
+  std::vector<bool> taken(shape.rank());
+  onednn::Dims result_sizes, result_strides;
+  for (std::size_t d = 0; d < sizes.size(); ++d) {
+    // Axis d of the layout is the free axis of the shape with its size and stride; axes of size 1 are
+    // all alike.
+    std::size_t axis = 0;
+    while (axis < shape.rank() &&
+           (taken[axis] || shape.begin()[axis] != sizes[d] ||
+            (sizes[d] != 1 && own[axis] != strides[d]))) {
+      ++axis;
+    }
+    if (axis == shape.rank()) return std::nullopt;
+    taken[axis] = true;
+    const bool present = axis >= missing;
+    result_sizes.push_back(present ? operand.shape.begin()[axis - missing] : 1);
+    result_strides.push_back(present ? operand_strides[axis - missing] : 1);
+  }
+  return strided(operand.dtype, result_sizes, result_strides);
+}
+
+// ---- LoweringContext
+
+BufferId LoweringContext::add_buffer(Buffer buffer) {
+  if (buffer.bytes == 0) buffer.bytes = buffer.layout.md.get_size();
+  plan_.buffers.push_back(std::move(buffer));
+  flexible_.push_back(false);
+  return static_cast<BufferId>(plan_.buffers.size() - 1);
+}
+
+void LoweringContext::place(NodeId node, std::uint32_t port, Operand operand) {
+  auto& places = places_[node];
+  if (places.size() <= port) places.resize(program_.graph[node].outputs.size());
+  places[port] = std::move(operand);
+}
+
+bool LoweringContext::flexible(const Operand& operand) const { return flexible_[operand.buffer]; }
+
+void LoweringContext::lower_leaf(NodeId id) {
+  const Node& node = program_.graph[id];
+  const Type& type = node.outputs[0];
+  Buffer buffer{.layout = row_major(type), .name = node.name};
+  if (const auto* input = node.op.as<Input>()) {
+    buffer.kind = Buffer::Kind::feed;
+    buffer.index = plan_.feeds.size();
+    if (std::ranges::count(plan_.feeds, input->label) > 0) {
+      fail<CompileError>("compile: two inputs are named \"{}\"", input->label);
+    }
+    plan_.feeds.push_back(input->label);
+    plan_.feed_types.push_back(type);
+    place(id, 0, {add_buffer(buffer), buffer.layout});
+  } else if (const auto* variable = node.op.as<Variable>()) {
+    auto* entry = variables_.find(variable->label);
+    if (entry == nullptr) {
+      fail<CompileError>("compile: variable \"{}\" ({}) has no value; set it in Variables first",
+                         variable->label, type);
+    }
+    if (entry->type != type) {
+      fail<CompileError>("compile: variable \"{}\" is {} in the graph, but {} in Variables",
+                         variable->label, type, entry->type);
+    }
+    auto [known, is_new] = variable_buffers_.try_emplace(variable->label, BufferId{0});
+    if (is_new) {
+      buffer.kind = Buffer::Kind::variable;
+      buffer.name = variable->label;
+      if (entry->layout) buffer.layout = *entry->layout;
+      known->second = add_buffer(buffer);
+      flexible_[known->second] = !entry->layout.has_value();
+    }
+    place(id, 0, {known->second, plan_.buffers[known->second].layout});
+  } else if (const auto* constant = node.op.as<Constant>()) {
+    buffer.kind = Buffer::Kind::constant;
+    buffer.memory = constant->tensor;
+    const BufferId added = add_buffer(buffer);
+    flexible_[added] = true;
+    place(id, 0, {added, buffer.layout});
+  }
+}
+
+Operand LoweringContext::reorder(const Operand& from, const Layout& to) {
+  for (const Reordered& known : reordered_) {
+    if (known.from == from.buffer && onednn::same_memory(known.layout.md, to.md) &&
+        onednn::same_memory(known.layout.plain, to.plain)) {
+      return {known.to, to};
+    }
+  }
+  const BufferId added = add_buffer({.layout = to, .name = plan_.buffers[from.buffer].name});
+  const auto pd = onednn::try_to("reorder", [&] {
+    return dnnl::reorder::primitive_desc(onednn::engine(), from.layout.md, onednn::engine(), to.md,
+                                         Lowering::attr());
+  });
+  Step step{.label = "reorder", .detail = onednn::implementation(pd), .is_reorder = true};
+  step.primitive = dnnl::primitive(pd.get());
+  step.reads = {from.buffer};
+  step.writes = {added};
+  step.arguments = {{DNNL_ARG_SRC, from.buffer, from.layout.md}, {DNNL_ARG_DST, added, to.md}};
+  if (const auto scratch = pd.scratchpad_desc(); scratch.get_size() > 0) {
+    const BufferId pad = add_buffer({.layout = {scratch, scratch}, .name = "scratchpad"});
+    step.scratch.push_back(pad);
+    step.arguments.push_back({DNNL_ARG_SCRATCHPAD, pad, scratch});
+  }
+  plan_.steps.push_back(std::move(step));
+  reordered_.push_back({from.buffer, to, added});
+  return {added, to};
+}
+
+Operand LoweringContext::convert(const Operand& have, const Layout& wanted) {
+  if (flexible_[have.buffer]) {
+    // Nobody has read it yet, so it becomes what this reader wants. A constant is moved now, a
+    // variable in the store, for this and every later executable.
+    flexible_[have.buffer] = false;
+    Buffer& buffer = plan_.buffers[have.buffer];
+    if (buffer.kind == Buffer::Kind::variable) {
+      auto* entry = variables_.find(buffer.name);
+      variables_.choose(*entry, wanted);
+    } else if (!wanted.is_plain()) {
+      Tensor memory(Type{DType::u8, {static_cast<std::int64_t>(wanted.md.get_size())}});
+      reorder_now(wanted.plain, buffer.memory.bytes(), wanted.md, memory.bytes());
+      buffer.memory = memory;
+    }
+    buffer.layout = wanted;
+    buffer.bytes = wanted.md.get_size();
+    return {have.buffer, wanted};
+  }
+  // Values that are placed already may be views of a buffer whose layout was chosen since.
+  Operand from{have.buffer, have.layout};
+  if (const Buffer& buffer = plan_.buffers[have.buffer];
+      buffer.kind == Buffer::Kind::variable || buffer.kind == Buffer::Kind::constant) {
+    from.layout = buffer.layout;
+  }
+  if (onednn::same_memory(from.layout.plain, wanted.plain)) {
+    if (onednn::same_memory(from.layout.md, wanted.md)) return {from.buffer, wanted};
+    return reorder(from, wanted);
+  }
+  if (!from.layout.is_plain()) {
+    from = reorder(from, {from.layout.plain, from.layout.plain});
+  }
+  from.layout = {wanted.plain, wanted.plain};
+  if (wanted.is_plain()) return {from.buffer, wanted};
+  return reorder(from, wanted);
+}
+
+// ---- Lowering
+
+namespace {
+
+const Node& node_of(LoweringContext& context, NodeId id) { return context.program().graph[id]; }
+
+}  // namespace
+
+std::size_t Lowering::input_count() const { return node_of(context_, node_).inputs.size(); }
+const Type& Lowering::input(std::size_t i) const {
+  return node_of(context_, node_).inputs[i].type();
+}
+const Type& Lowering::output(std::size_t o) const { return node_of(context_, node_).outputs[o]; }
+
+bool Lowering::output_used(std::size_t o) const {
+  const Program& program = context_.program();
+  const Value value = program.graph.value(node_, static_cast<std::uint32_t>(o));
+  return !program.graph.uses(value).empty() || std::ranges::count(program.outputs, value) > 0;
+}
+
+Layout Lowering::layout(std::size_t i) const {
+  const Operand& operand = context_.place(node_of(context_, node_).inputs[i]);
+  const Buffer& buffer = context_.plan().buffers[operand.buffer];
+  const bool settled_later =
+      buffer.kind == Buffer::Kind::variable || buffer.kind == Buffer::Kind::constant;
+  return settled_later ? buffer.layout : operand.layout;
+}
+
+bool Lowering::flexible(std::size_t i) const {
+  return context_.flexible(context_.place(node_of(context_, node_).inputs[i]));
+}
+
+bool Lowering::computed(std::size_t i) const {
+  const Operand& operand = context_.place(node_of(context_, node_).inputs[i]);
+  return context_.plan().buffers[operand.buffer].kind == Buffer::Kind::arena;
+}
+
+Operand Lowering::read(std::size_t i, const Layout& wanted) {
+  return context_.convert(context_.place(node_of(context_, node_).inputs[i]), wanted);
+}
+
+Operand Lowering::write(std::size_t o, const Layout& layout) {
+  const Operand operand{
+      context_.add_buffer({.layout = layout, .name = node_of(context_, node_).name}), layout};
+  context_.place(node_, static_cast<std::uint32_t>(o), operand);
+  return operand;
+}
+
+Operand Lowering::write_over(std::size_t o, const Operand& in) {
+  const Operand operand = write(o, in.layout);
+  allow_over(operand, in);
+  return operand;
+}
+
+void Lowering::allow_over(const Operand& out, const Operand& in) {
+  over_.emplace_back(out.buffer, in.buffer);
+}
+
+void Lowering::view(std::size_t o, std::size_t i) {
+  const Operand operand = context_.place(node_of(context_, node_).inputs[i]);
+  context_.place(node_, static_cast<std::uint32_t>(o), operand);
+}
+
+void Lowering::view(std::size_t o, const Operand& in, const Layout& layout) {
+  context_.place(node_, static_cast<std::uint32_t>(o), {in.buffer, layout});
+}
+
+std::string Lowering::describe() const {
+  const Node& node = node_of(context_, node_);
+  std::string out(node.op.name());
+  if (!node.name.empty()) out += fmt::format(" \"{}\"", node.name);
+  out += ":";
+  for (const Value& input : node.inputs) out += fmt::format(" {}", input.type());
+  if (const auto attributes = node.op.attributes(); !attributes.empty()) out += " " + attributes;
+  return out;
+}
+
+Step Lowering::new_step() const {
+  Step step{.label = std::string(node_of(context_, node_).op.name())};
+  step.node = node_;
+  return step;
+}
+
+void Lowering::finish(Step step) {
+  for (std::size_t w = 0; w < step.writes.size(); ++w) {
+    for (const auto& [to, from] : over_) {
+      const auto r = std::ranges::find(step.reads, from);
+      if (step.writes[w] == to && r != step.reads.end()) {
+        step.over.emplace_back(w, static_cast<std::size_t>(r - step.reads.begin()));
+      }
+    }
+  }
+  context_.plan().steps.push_back(std::move(step));
+}
+
+void Lowering::step(const dnnl::primitive_desc_base& pd, const Arguments& reads,
+                    const Arguments& writes) {
+  Step step = new_step();
+  step.detail = onednn::implementation(pd);
+  step.primitive = onednn::try_to(describe(), [&] { return dnnl::primitive(pd.get()); });
+  for (const auto& [index, operand] : reads) {
+    step.reads.push_back(operand.buffer);
+    step.arguments.push_back({index, operand.buffer, operand.layout.md});
+  }
+  for (const auto& [index, operand] : writes) {
+    step.writes.push_back(operand.buffer);
+    step.arguments.push_back({index, operand.buffer, operand.layout.md});
+  }
+  if (const auto pad = pd.scratchpad_desc(); pad.get_size() > 0) {
+    const BufferId scratch = context_.add_buffer({.layout = {pad, pad}, .name = "scratchpad"});
+    step.scratch.push_back(scratch);
+    step.arguments.push_back({DNNL_ARG_SCRATCHPAD, scratch, pad});
+  }
+  finish(std::move(step));
+}
+
+void Lowering::step(std::vector<Operand> reads, std::vector<Operand> writes, Kernel kernel) {
+  Step step = new_step();
+  step.detail = "weft";
+  for (const Operand& operand : reads) step.reads.push_back(operand.buffer);
+  for (const Operand& operand : writes) step.writes.push_back(operand.buffer);
+  step.kernel = std::move(kernel);
+  finish(std::move(step));
+}
+
+// ---- Epilogues
+
+dnnl::primitive_attr Lowering::attr() {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+void Lowering::set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders) {
+  bias_ = bias;
+  riders_ = riders;
+}
+
+std::optional<std::size_t> Lowering::bias() const { return bias_; }
+bool Lowering::has_epilogue() const { return !riders_.empty(); }
+
+std::pair<dnnl::primitive_attr, Lowering::Arguments> Lowering::epilogue(const Layout& output) {
+  Epilogue epilogue(*this, output);
+  for (const Rider& rider : riders_) {
+    epilogue.rider_ = &rider;
+    rider.op.ride(epilogue, rider.through);
+  }
+  auto result = attr();
+  result.set_post_ops(epilogue.ops_);
+  return {result, epilogue.arguments_};
+}
+
+void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
+  onednn::append_eltwise(ops_, algorithm, a, b);
+}
+
+void Epilogue::binary(dnnl::algorithm algorithm) {
+  const std::size_t input = rider_->operands.at(0);
+  const Type& type = lowering_.input(input);
+  std::optional<Layout> layout;
+  if (type.shape == lowering_.output(0).shape) {
+    layout = output_;
+  } else {
+    layout = broadcast_like(output_, lowering_.output(0).shape, type);
+  }
+  if (!layout) {
+    fail<CompileError>("{}: cannot broadcast {} in an epilogue", lowering_.describe(), type);
+  }
+  ops_.append_binary(algorithm, layout->md);
+  const int index = DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops_.len() - 1) | DNNL_ARG_SRC_1;
+  arguments_.emplace_back(index, lowering_.read(input, *layout));
+}
+
+}  // namespace weft

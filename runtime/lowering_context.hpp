@@ -1,0 +1,50 @@
+// The state of the one walk that turns a program into a plan: where each value lies so far.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "graph/graph.hpp"
+#include "runtime/lowering.hpp"
+#include "runtime/variable_store.hpp"
+
+namespace weft {
+
+class LoweringContext {
+ public:
+  LoweringContext(const Program& program, VariableStore& variables)
+      : program_(program), variables_(variables), places_(program.graph.size()) {}
+
+  const Program& program() const { return program_; }
+  Plan& plan() { return plan_; }
+
+  BufferId add_buffer(Buffer buffer);
+  void place(NodeId node, std::uint32_t port, Operand operand);
+  const Operand& place(const Value& value) const { return places_[value.node()][value.port()]; }
+
+  /// A variable or constant whose layout the next reader may choose.
+  bool flexible(const Operand& operand) const;
+  /// The operand in the wanted layout, by choosing, by renaming, or by a reorder that is shared.
+  Operand convert(const Operand& operand, const Layout& wanted);
+
+  /// Places inputs, variables and constants.
+  void lower_leaf(NodeId node);
+
+ private:
+  Operand reorder(const Operand& from, const Layout& to);
+
+  const Program& program_;
+  VariableStore& variables_;
+  Plan plan_;
+  std::vector<std::vector<Operand>> places_;
+  std::unordered_map<std::string, BufferId> variable_buffers_;
+  std::vector<bool> flexible_;  // by buffer
+  struct Reordered {
+    BufferId from;
+    Layout layout;
+    BufferId to;
+  };
+  std::vector<Reordered> reordered_;
+};
+
+}  // namespace weft

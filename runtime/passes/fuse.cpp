@@ -1,0 +1,115 @@
+// Fusion: a producer and the ops that ride on it become one node, which prints as
+// conv2d+add+relu and decomposes into what it was made of.
+#include <algorithm>
+
+#include "graph/print.hpp"
+#include "graph/rewrite.hpp"
+#include "runtime/lowering.hpp"
+#include "runtime/passes/passes.hpp"
+
+namespace weft {
+namespace {
+
+struct Fused {
+  std::vector<Rider> chain;  // the producer first; operands are inputs of the fused node
+  bool has_bias = false;     // chain[1] adds a number per channel
+  std::string label, attributes;
+
+  static constexpr auto fields = std::tuple{field("of", &Fused::attributes)};
+  std::string_view name() const { return label; }
+  friend bool operator==(const Fused&, const Fused&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    return chain[0].op.infer(in.first(chain[0].operands.size()));
+  }
+  std::vector<Value> decompose(std::span<const Value> in) const {
+    Value value;
+    for (const Rider& link : chain) {
+      std::vector<Value> inputs;
+      for (const std::size_t operand : link.operands) inputs.push_back(in[operand]);
+      if (value) inputs.insert(inputs.begin() + static_cast<std::ptrdiff_t>(link.through), value);
+      value = apply(link.op, inputs);
+    }
+    return {value};
+  }
+  void lower(Lowering& l) const {
+    std::optional<std::size_t> bias;
+    if (has_bias) bias = chain[1].operands[0];
+    l.set_epilogue(bias, std::span(chain).subspan(has_bias ? 2 : 1));
+    chain[0].op.lower(l);
+  }
+};
+
+/// Is `b` one number per channel of `full`, the same at every position?
+bool is_per_channel(const Type& b, const Type& full) {
+  return b.shape.rank() >= 1 && full.shape.rank() >= 1 && b.shape[-1] == full.shape[-1] &&
+         b.shape.elements() == full.shape[-1];
+}
+
+/// The nodes that `first` can take into its step, itself included.
+std::vector<NodeId> chain_from(const Program& program, NodeId first) {
+  const Graph& graph = program.graph;
+  std::vector<NodeId> chain{first};
+  if (!graph[first].op.traits().takes_epilogue) return chain;
+  const Type type = graph[first].outputs[0];
+  for (;;) {
+    const Value value = graph.value(chain.back());
+    if (graph.uses(value).size() != 1 || std::ranges::count(program.outputs, value) > 0) break;
+    const Use use = graph.uses(value)[0];
+    const Node& user = graph[use.user];
+    if (user.outputs[0] != type || !user.op.rides_on(use.input)) break;
+    chain.push_back(use.user);
+  }
+  return chain;
+}
+
+std::vector<Value> fused(const Rewriting& r, const Graph& graph, const std::vector<NodeId>& chain) {
+  Fused op;
+  std::vector<Value> inputs;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const Node& node = graph[chain[i]];
+    Rider link{.op = node.op};
+    for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+      if (i > 0 && node.inputs[k].node() == chain[i - 1]) {
+        link.through = k;
+        continue;
+      }
+      link.operands.push_back(inputs.size());
+      inputs.push_back(r.moved(node.inputs[k]));
+    }
+    if (i == 1 && node.op.adds() && graph[chain[0]].op.traits().takes_bias) {
+      op.has_bias = is_per_channel(inputs.back().type(), node.outputs[0]);
+    }
+    op.label += (i > 0 ? "+" : "") + std::string(node.op.name());
+    op.attributes += node.op.attributes();
+    op.chain.push_back(std::move(link));
+  }
+  return r.to.apply(std::move(op), std::move(inputs));
+}
+
+}  // namespace
+
+Program fuse(Program program) {
+  const Graph& graph = program.graph;
+  std::vector<std::vector<NodeId>> ends(graph.size());  // by last node: the chain
+  std::vector<bool> inside(graph.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    if (inside[id]) continue;
+    auto chain = chain_from(program, id);
+    if (chain.size() < 2) continue;
+    for (const NodeId member : chain) inside[member] = true;
+    ends[chain.back()] = std::move(chain);
+  }
+  // The fused node stands where the last of the chain stood: all operands exist there.
+  return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
+    if (!inside[r.id]) return std::nullopt;
+    if (ends[r.id].empty()) return std::vector<Value>(r.node.outputs.size());
+    auto values = fused(r, graph, ends[r.id]);
+    for (const NodeId member : ends[r.id]) {
+      if (values[0].name().empty()) values[0].named(graph[member].name);
+    }
+    return values;
+  });
+}
+
+}  // namespace weft

@@ -1,0 +1,141 @@
+// Memory planning: where each buffer of the arena lies. A buffer lives from the step that writes it
+// to the last step that reads it; what does not live at the same time may lie at the same place.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "runtime/passes/passes.hpp"
+
+namespace weft {
+namespace {
+
+constexpr std::size_t alignment = 64;
+constexpr std::size_t never = std::size_t(-1);
+
+struct Lifetime {
+  std::size_t first = never, last = 0;  // steps
+
+  bool overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
+};
+
+class Planner {
+ public:
+  explicit Planner(Plan& plan) : plan_(plan) {}
+
+  void run() {
+    find_lifetimes();
+    update_in_place();
+    write_in_place();
+    assign_offsets();
+  }
+
+ private:
+  BufferId root(BufferId id) const {
+    while (plan_.buffers[id].shares) id = *plan_.buffers[id].shares;
+    return id;
+  }
+
+  void find_lifetimes() {
+    lives_.assign(plan_.buffers.size(), {});
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      const Step& step = plan_.steps[s];
+      for (const auto* list : {&step.reads, &step.writes, &step.scratch}) {
+        for (const BufferId id : *list) {
+          lives_[id].first = std::min(lives_[id].first, s);
+          lives_[id].last = std::max(lives_[id].last, s);
+        }
+      }
+    }
+  }
+
+  bool may_write_over(const Step& step, BufferId out, BufferId in) const {
+    return std::ranges::any_of(step.over, [&](const auto& pair) {
+      return step.writes[pair.first] == out && step.reads[pair.second] == in;
+    });
+  }
+
+  /// The new value of a variable is written into the variable itself, if nobody reads the old one
+  /// later; else it is copied there at the end of the run.
+  void update_in_place() {
+    for (const auto& [variable, next] : plan_.updates) {
+      const std::size_t written = lives_[next].first;
+      const Lifetime& reads = lives_[variable];
+      const bool last_reader_writes =
+          reads.last == written && may_write_over(plan_.steps[written], next, variable);
+      if (reads.first == never || reads.last < written || last_reader_writes) {
+        plan_.buffers[next].shares = variable;
+        continue;
+      }
+      Step copy;
+      copy.label = "copy";
+      copy.detail = "weft";
+      copy.reads = {next};
+      copy.writes = {variable};
+      copy.kernel = [bytes = plan_.buffers[next].bytes](auto in, auto out) {
+        std::memcpy(out[0], in[0], bytes);
+      };
+      lives_[next].last = lives_[variable].last = plan_.steps.size();
+      plan_.steps.push_back(std::move(copy));
+    }
+  }
+
+  void write_in_place() {
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      const Step& step = plan_.steps[s];
+      for (const auto& [w, r] : step.over) {
+        Buffer& out = plan_.buffers[step.writes[w]];
+        const BufferId in = root(step.reads[r]);
+        if (out.kind != Buffer::Kind::arena || out.shares || lives_[step.writes[w]].first != s ||
+            plan_.buffers[in].kind != Buffer::Kind::arena || lives_[in].last != s ||
+            out.bytes > plan_.buffers[in].bytes || in == step.writes[w]) {
+          continue;
+        }
+        out.shares = in;
+        lives_[in].last = lives_[step.writes[w]].last;
+      }
+    }
+  }
+
+  void assign_offsets() {
+    std::vector<BufferId> order;
+    for (BufferId id = 0; id < plan_.buffers.size(); ++id) {
+      const Buffer& buffer = plan_.buffers[id];
+      if (buffer.kind != Buffer::Kind::arena || lives_[id].first == never) continue;
+      if (!buffer.shares) order.push_back(id);
+      if (plan_.buffers[root(id)].kind == Buffer::Kind::arena) plan_.buffer_bytes += buffer.bytes;
+    }
+    std::ranges::stable_sort(order, [&](BufferId a, BufferId b) {
+      return plan_.buffers[a].bytes > plan_.buffers[b].bytes;
+    });
+    std::vector<BufferId> placed;  // by offset
+    for (const BufferId id : order) {
+      Buffer& buffer = plan_.buffers[id];
+      std::size_t offset = 0;
+      for (const BufferId other : placed) {
+        if (!lives_[id].overlaps(lives_[other])) continue;
+        const Buffer& there = plan_.buffers[other];
+        if (offset + buffer.bytes <= there.offset) break;  // fits before it
+        offset = std::max(offset, rounded(there.offset + there.bytes));
+      }
+      buffer.offset = offset;
+      const auto position = std::ranges::upper_bound(
+          placed, offset, {}, [&](BufferId other) { return plan_.buffers[other].offset; });
+      placed.insert(position, id);
+      plan_.arena_bytes = std::max(plan_.arena_bytes, rounded(offset + buffer.bytes));
+    }
+  }
+
+  static std::size_t rounded(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+  Plan& plan_;
+  std::vector<Lifetime> lives_;
+};
+
+}  // namespace
+
+Plan plan_memory(Plan plan) {
+  Planner(plan).run();
+  return plan;
+}
+
+}  // namespace weft

@@ -1,0 +1,40 @@
+// Every pass of the compiler, in the order in which compile.cpp runs them.
+#pragma once
+
+#include "graph/graph.hpp"
+#include "runtime/plan.hpp"
+
+namespace weft {
+
+class VariableStore;
+
+// Program -> Program. None of them knows an op by name.
+
+/// Keeps what the outputs need.
+Program prune(Program program);
+/// Replaces ops that have no `lower` of their own by their decomposition.
+Program expand(Program program);
+/// Applies each op's own `simplify` until nothing changes.
+Program simplify(Program program);
+/// Evaluates what depends on constants only, where the result is not larger than its inputs.
+Program fold(Program program);
+/// Takes a sum over all axes but the last (a bias' gradient) from an op that computes it anyway.
+Program share_sums(Program program);
+/// Merges equal ops of equal inputs.
+Program cse(Program program);
+/// Makes bias, activation and residual add part of the op that feeds them.
+Program fuse(Program program);
+/// Makes connected elementwise ops of one shape one loop.
+Program islands(Program program);
+
+/// Program -> Plan: each op picks its layouts and emits its steps.
+///   results   how many of the program's outputs the caller wants; behind them come the new values of
+///             variables, then the variables themselves, in the same order
+Plan lower(const Program& program, std::size_t results, VariableStore& variables);
+
+// Plan -> Plan.
+
+/// Gives every buffer of the arena its place: lifetimes, in place where allowed, largest first.
+Plan plan_memory(Plan plan);
+
+}  // namespace weft

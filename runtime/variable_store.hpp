@@ -1,0 +1,37 @@
+// What executables see of Variables: memory in the layout that its heaviest reader chose.
+// Included by .cpp files only.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/plan.hpp"
+
+namespace weft {
+
+class VariableStore {
+ public:
+  struct Entry {
+    Type type;
+    std::optional<Layout> layout;  ///< nothing: row-major, and the first reader may choose
+    Tensor memory;                 ///< the raw bytes in that layout
+  };
+
+  Entry* find(const std::string& name);
+  Entry& add(const std::string& name, const Type& type);
+  /// Moves the numbers into a layout, for good: the memory of a variable with a layout stays put.
+  void choose(Entry& entry, const Layout& layout);
+  const std::vector<std::string>& names() const noexcept { return names_; }
+
+ private:
+  std::unordered_map<std::string, Entry> entries_;
+  std::vector<std::string> names_;
+};
+
+/// Copies memory from one layout into another, at once.
+void reorder_now(const dnnl::memory::desc& from, const std::byte* source,
+                 const dnnl::memory::desc& to, std::byte* destination);
+
+}  // namespace weft

@@ -1,0 +1,86 @@
+#include "runtime/variables.hpp"
+
+#include <cstring>
+
+#include "graph/print.hpp"
+#include "runtime/lowering.hpp"
+#include "runtime/variable_store.hpp"
+
+namespace weft {
+
+void reorder_now(const dnnl::memory::desc& from, const std::byte* source,
+                 const dnnl::memory::desc& to, std::byte* destination) {
+  if (onednn::same_memory(from, to)) {
+    std::memcpy(destination, source, to.get_size());
+    return;
+  }
+  dnnl::stream stream(onednn::engine());
+  dnnl::memory a(from, onednn::engine(), const_cast<std::byte*>(source));
+  dnnl::memory b(to, onednn::engine(), destination);
+  dnnl::reorder(a, b).execute(stream, a, b);
+  stream.wait();
+}
+
+VariableStore::Entry* VariableStore::find(const std::string& name) {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+VariableStore::Entry& VariableStore::add(const std::string& name, const Type& type) {
+  names_.push_back(name);
+  return entries_.emplace(name, Entry{type, std::nullopt, Tensor(type)}).first->second;
+}
+
+void VariableStore::choose(Entry& entry, const Layout& layout) {
+  entry.layout = layout;
+  if (layout.is_plain()) return;
+  Tensor memory(Type{DType::u8, {static_cast<std::int64_t>(layout.md.get_size())}});
+  reorder_now(layout.plain, entry.memory.bytes(), layout.md, memory.bytes());
+  entry.memory = memory;
+}
+
+Variables::Variables() : store_(std::make_shared<VariableStore>()) {}
+
+namespace {
+
+VariableStore::Entry& entry_of(VariableStore& store, const std::string& name) {
+  if (auto* entry = store.find(name)) return *entry;
+  fail<ArgumentError>("variables: there is no \"{}\"; there are: {}", name,
+                      fmt::join(store.names(), ", "));
+}
+
+}  // namespace
+
+void Variables::set(const std::string& name, const Tensor& value) {
+  if (!value) fail<ArgumentError>("variables: \"{}\" was given an empty tensor", name);
+  auto* entry = store_->find(name);
+  if (entry == nullptr) entry = &store_->add(name, value.type());
+  if (entry->type.dtype != value.dtype()) {
+    fail<TypeError>("variables: \"{}\" is {}, but the value given is {}", name, entry->type,
+                    value.type());
+  }
+  if (entry->type.shape != value.shape()) {
+    fail<ShapeError>("variables: \"{}\" is {}, but the value given is {}", name, entry->type,
+                     value.type());
+  }
+  const Layout layout = entry->layout.value_or(row_major(entry->type));
+  reorder_now(layout.plain, value.bytes(), layout.md, entry->memory.bytes());
+}
+
+Tensor Variables::get(const std::string& name) const {
+  const auto& entry = entry_of(*store_, name);
+  Tensor result(entry.type);
+  const Layout layout = entry.layout.value_or(row_major(entry.type));
+  reorder_now(layout.md, entry.memory.bytes(), layout.plain, result.bytes());
+  return result;
+}
+
+bool Variables::contains(const std::string& name) const noexcept {
+  return store_->find(name) != nullptr;
+}
+
+const Type& Variables::type(const std::string& name) const { return entry_of(*store_, name).type; }
+
+std::vector<std::string> Variables::names() const { return store_->names(); }
+
+}  // namespace weft
