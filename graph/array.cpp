@@ -12,11 +12,16 @@ namespace {
 template <class F>
 void visit(DType dtype, F f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::bf16: return f(Bf16{});
-    case DType::s32: return f(std::int32_t{});
-    case DType::s8: return f(std::int8_t{});
-    case DType::u8: return f(std::uint8_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::bf16:
+      return f(Bf16{});
+    case DType::s32:
+      return f(std::int32_t{});
+    case DType::s8:
+      return f(std::int8_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
   }
 }
 

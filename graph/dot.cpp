@@ -63,7 +63,8 @@ void write_dot(std::ostream& out, const std::vector<Value>& outputs) {
     to << fmt::format("[tooltip=\"{}\"]", value.type());
   };
   const auto graph_writer = [](std::ostream& to) {
-    to << "rankdir=TB;\nnode [shape=box, fontname=\"Helvetica\", fontsize=11, margin=\"0.1,0.05\"];\n"
+    to << "rankdir=TB;\nnode [shape=box, fontname=\"Helvetica\", fontsize=11, "
+          "margin=\"0.1,0.05\"];\n"
           "edge [color=\"#555555\", arrowsize=0.7];\n";
   };
   boost::write_graphviz(out, part, node_writer, edge_writer, graph_writer,

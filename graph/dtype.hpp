@@ -16,10 +16,13 @@ enum class Bf16 : std::uint16_t {};
 constexpr std::size_t size_of(DType dtype) noexcept {
   switch (dtype) {
     case DType::f32:
-    case DType::s32: return 4;
-    case DType::bf16: return 2;
+    case DType::s32:
+      return 4;
+    case DType::bf16:
+      return 2;
     case DType::s8:
-    case DType::u8: return 1;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
@@ -27,11 +30,16 @@ constexpr std::size_t size_of(DType dtype) noexcept {
 /// "f32", "bf16", "s32", "s8" or "u8".
 constexpr std::string_view name_of(DType dtype) noexcept {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::bf16: return "bf16";
-    case DType::s32: return "s32";
-    case DType::s8: return "s8";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::bf16:
+      return "bf16";
+    case DType::s32:
+      return "s32";
+    case DType::s8:
+      return "s8";
+    case DType::u8:
+      return "u8";
   }
   return "?";
 }

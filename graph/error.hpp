@@ -13,12 +13,24 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-struct ShapeError : Error { using Error::Error; };     ///< sizes or ranks do not fit
-struct TypeError : Error { using Error::Error; };      ///< element types do not fit
-struct ArgumentError : Error { using Error::Error; };  ///< an unknown name, an option out of range
-struct GradientError : Error { using Error::Error; };  ///< a derivative that does not exist
-struct CompileError : Error { using Error::Error; };   ///< a graph that cannot be made to run
-struct IoError : Error { using Error::Error; };        ///< a file that is missing, damaged or foreign
+struct ShapeError : Error {
+  using Error::Error;
+};  ///< sizes or ranks do not fit
+struct TypeError : Error {
+  using Error::Error;
+};  ///< element types do not fit
+struct ArgumentError : Error {
+  using Error::Error;
+};  ///< an unknown name, an option out of range
+struct GradientError : Error {
+  using Error::Error;
+};  ///< a derivative that does not exist
+struct CompileError : Error {
+  using Error::Error;
+};  ///< a graph that cannot be made to run
+struct IoError : Error {
+  using Error::Error;
+};  ///< a file that is missing, damaged or foreign
 
 /// Throws E with a formatted message.
 template <class E = Error, class... Args>

@@ -25,8 +25,8 @@ struct Node {
   std::vector<std::vector<Use>> uses;  ///< one list per output
 };
 
-/// Owns nodes. Acyclic and ordered by construction: a node's inputs exist before it. Movable; Values
-/// survive the move. Not safe for concurrent building.
+/// Owns nodes. Acyclic and ordered by construction: a node's inputs exist before it. Movable;
+/// Values survive the move. Not safe for concurrent building.
 class Graph {
  public:
   Graph();
@@ -40,8 +40,8 @@ class Graph {
   Value variable(const Type& type, std::string name);
   Value constant(Tensor tensor);
   Value constant(float scalar) { return constant(Tensor::scalar(scalar)); }
-  /// Infers, checks and appends. Throws what the op's `infer` throws, and Error for inputs of another
-  /// graph.
+  /// Infers, checks and appends. Throws what the op's `infer` throws, and Error for inputs of
+  /// another graph.
   std::vector<Value> apply(Op op, std::vector<Value> inputs);
 
   std::size_t size() const noexcept;

@@ -18,7 +18,9 @@ Register::Register(std::initializer_list<Op> prototypes) {
 
 const std::vector<Op>& registered_ops() { return registry(); }
 
-std::size_t Op::hash() const { return std::hash<std::string>{}(std::string(name()) + attributes()); }
+std::size_t Op::hash() const {
+  return std::hash<std::string>{}(std::string(name()) + attributes());
+}
 
 void expect_inputs(std::string_view op, std::span<const Type> inputs, std::size_t count) {
   if (inputs.size() != count) {

@@ -26,8 +26,8 @@ class Epilogue;  // runtime/lowering.hpp: what `ride` writes to
 /// Everything that a derivative rule may look at.
 struct VjpArgs {
   std::span<const Value> inputs, outputs;
-  std::span<const Value> cotangents;      ///< one per output; an empty Value is zero
-  std::span<const std::uint8_t> wanted;   ///< one per input: is its cotangent needed?
+  std::span<const Value> cotangents;     ///< one per output; an empty Value is zero
+  std::span<const std::uint8_t> wanted;  ///< one per input: is its cotangent needed?
 
   /// False: whatever the rule returns for this input will not be used, so it need not build it.
   bool wants(std::size_t input) const { return wanted[input] != 0; }
@@ -62,8 +62,8 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
   return {name, member};
 }
 
-/// What makes a struct an op. `infer` is the type rule: it throws ShapeError or TypeError for inputs
-/// that do not fit, with a message that begins with the op's name.
+/// What makes a struct an op. `infer` is the type rule: it throws ShapeError or TypeError for
+/// inputs that do not fit, with a message that begins with the op's name.
 ///
 /// An op may further have these const members. At least one of `decompose` and `evaluate` is
 /// required: it is what the op means. A differentiable op has `vjp` or `decompose`.
@@ -73,24 +73,27 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
 ///   std::vector<Array> evaluate(std::span<const Array>)   the outputs in double precision
 ///   void lower(Lowering&)                                 fast steps; without it, Weft runs
 ///                                                         `decompose`, else `evaluate`
-///   std::optional<Value> simplify(std::span<const Value>) a cheaper equal of the only output
+///   std::optional<Value> simplify(std::span<const Value>) a cheaper equal of the only output, or
+///                                                         std::vector<Value>: of all outputs
 ///   Elementwise elementwise()                             see above
 ///   bool rides_on(std::size_t input)                      can be an epilogue of input's producer
 ///   void ride(Epilogue&, std::size_t input)               appends itself to that producer's step
 ///   bool adds()                                           is input 0 + input 1, broadcast
 ///   std::optional<std::size_t> channel_sum(std::size_t i, const Type& type)
 ///                                                         the output that is input i, which is of
-///                                                         that type, summed over all axes but the last
+///                                                         that type, summed over all axes but the
+///                                                         last
 ///   static constexpr Traits traits
 ///   static constexpr auto fields = std::tuple{field("axis", &T::axis), ...}
 ///
-/// Equality is asked last: asked first of a type that only mentions Op, it would find the operator==
-/// of Op, try to turn that type into an Op, and so ask itself.
+/// Equality is asked last: asked first of a type that only mentions Op, it would find the
+/// operator== of Op, try to turn that type into an Op, and so ask itself.
 template <class T>
 concept OpType = requires(const T& op, std::span<const Type> inputs) {
   { op.name() } -> std::convertible_to<std::string_view>;
   { op.infer(inputs) } -> std::same_as<std::vector<Type>>;
-} && std::semiregular<T> && std::equality_comparable<T>;
+}
+&&std::semiregular<T>&& std::equality_comparable<T>;
 
 namespace detail {
 
@@ -112,7 +115,7 @@ struct OpConcept {
   virtual std::vector<Array> evaluate(std::span<const Array>) const = 0;
   virtual bool has_lower() const = 0;
   virtual void lower(Lowering&) const = 0;
-  virtual std::optional<Value> simplify(std::span<const Value>) const = 0;
+  virtual std::optional<std::vector<Value>> simplify(std::span<const Value>) const = 0;
   virtual Elementwise elementwise() const = 0;
   virtual bool rides_on(std::size_t) const = 0;
   virtual void ride(Epilogue&, std::size_t) const = 0;
@@ -125,8 +128,8 @@ struct OpConcept {
 class Op {
  public:
   template <class T>
-    requires(!std::same_as<std::remove_cvref_t<T>, Op> && OpType<std::remove_cvref_t<T>>)
-  Op(T op);  // implicit, so that apply(Softmax{axis}, {x}) reads as it should
+  requires(!std::same_as<std::remove_cvref_t<T>, Op> && OpType<std::remove_cvref_t<T>>)
+      Op(T op);  // implicit, so that apply(Softmax{axis}, {x}) reads as it should
 
   std::string_view name() const { return self_->name(); }
   /// "{stride=2,2 padding=1,1,1,1}"; empty for an op without fields.
@@ -147,7 +150,7 @@ class Op {
   bool has_lower() const { return self_->has_lower(); }
   void lower(Lowering& lowering) const { self_->lower(lowering); }
 
-  std::optional<Value> simplify(std::span<const Value> inputs) const {
+  std::optional<std::vector<Value>> simplify(std::span<const Value> inputs) const {
     return self_->simplify(inputs);
   }
   Elementwise elementwise() const { return self_->elementwise(); }
@@ -201,6 +204,8 @@ void print_field(std::string& out, const T& value) {
     print(out, static_cast<double>(value));
   } else if constexpr (std::convertible_to<T, std::string_view>) {
     print(out, std::string_view(value));
+  } else if constexpr (requires { value.list(); }) {
+    print_field(out, value.list());
   } else {  // a list
     bool first = true;
     for (const auto& element : value) {
@@ -228,10 +233,12 @@ void append_field(std::string& out, std::string_view name, const T& value) {
 template <class T>
 struct OpModel final : OpConcept {
   static constexpr bool has_vjp_rule = requires(const T& t, const VjpArgs& a) { t.vjp(a); };
-  static constexpr bool has_decompose_rule =
-      requires(const T& t, std::span<const Value> v) { t.decompose(v); };
-  static constexpr bool has_evaluate_rule =
-      requires(const T& t, std::span<const Array> a) { t.evaluate(a); };
+  static constexpr bool has_decompose_rule = requires(const T& t, std::span<const Value> v) {
+    t.decompose(v);
+  };
+  static constexpr bool has_evaluate_rule = requires(const T& t, std::span<const Array> a) {
+    t.evaluate(a);
+  };
   static constexpr bool has_lower_rule = requires(const T& t, Lowering& l) { t.lower(l); };
 
   static constexpr Traits traits_of() {
@@ -259,9 +266,7 @@ struct OpModel final : OpConcept {
     std::string out;
     if constexpr (requires { T::fields; }) {
       std::apply(
-          [&](const auto&... fields) {
-            (append_field(out, fields.name, op.*fields.member), ...);
-          },
+          [&](const auto&... fields) { (append_field(out, fields.name, op.*fields.member), ...); },
           T::fields);
       if (!out.empty()) out += '}';
     }
@@ -302,12 +307,11 @@ struct OpModel final : OpConcept {
       no_such_rule(op.name(), "lower");
     }
   }
-  std::optional<Value> simplify(std::span<const Value> inputs) const override {
+  std::optional<std::vector<Value>> simplify(std::span<const Value> inputs) const override {
     if constexpr (requires { op.simplify(inputs); }) {
-      return op.simplify(inputs);
-    } else {
-      return std::nullopt;
+      if (auto simpler = op.simplify(inputs)) return std::vector<Value>{*std::move(simpler)};
     }
+    return std::nullopt;
   }
   Elementwise elementwise() const override {
     if constexpr (requires { op.elementwise(); }) {
@@ -349,8 +353,8 @@ struct OpModel final : OpConcept {
 }  // namespace detail
 
 template <class T>
-  requires(!std::same_as<std::remove_cvref_t<T>, Op> && OpType<std::remove_cvref_t<T>>)
-Op::Op(T op) : self_(std::make_shared<const detail::OpModel<T>>(std::move(op))) {}
+requires(!std::same_as<std::remove_cvref_t<T>, Op> && OpType<std::remove_cvref_t<T>>) Op::Op(T op)
+    : self_(std::make_shared<const detail::OpModel<T>>(std::move(op))) {}
 
 template <class T>
 const T* Op::as() const noexcept {

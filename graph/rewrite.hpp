@@ -10,11 +10,11 @@ namespace weft {
 
 /// One node on its way into the new graph.
 struct Rewriting {
-  const Node& node;                              ///< in the old graph
-  NodeId id;                                     ///< there
-  const std::vector<Value>& inputs;              ///< its inputs, in the new graph
-  Graph& to;                                     ///< the new graph
-  const std::function<Value(Value)>& moved;      ///< where an earlier value went; empty: nowhere yet
+  const Node& node;                          ///< in the old graph
+  NodeId id;                                 ///< there
+  const std::vector<Value>& inputs;          ///< its inputs, in the new graph
+  Graph& to;                                 ///< the new graph
+  const std::function<Value(Value)>& moved;  ///< where an earlier value went; empty: nowhere yet
   const std::function<void(Value, Value)>& move;  ///< says so after the fact: (old, new)
 };
 

@@ -7,11 +7,13 @@
 
 namespace weft {
 
-Shape::Shape(std::initializer_list<std::int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
+Shape::Shape(std::initializer_list<std::int64_t> sizes)
+    : Shape(std::span(sizes.begin(), sizes.size())) {}
 
 Shape::Shape(std::span<const std::int64_t> sizes) : rank_(sizes.size()) {
   if (sizes.size() > max_rank) {
-    fail<ShapeError>("shape: {} axes are too many, at most {} are supported", sizes.size(), max_rank);
+    fail<ShapeError>("shape: {} axes are too many, at most {} are supported", sizes.size(),
+                     max_rank);
   }
   constexpr std::int64_t limit = std::int64_t{1} << 62;
   std::int64_t elements = 1;

@@ -14,7 +14,8 @@ namespace {
 constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector register
 
 std::shared_ptr<std::byte> allocate(std::size_t bytes) {
-  auto* memory = static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment));
+  auto* memory =
+      static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment));
   std::memset(memory, 0, bytes);
   return {memory, [](std::byte* p) { ::operator delete(p, alignment); }};
 }

@@ -12,7 +12,8 @@
 namespace weft {
 
 /// A row-major array in 64-byte-aligned memory. Copying a Tensor shares its memory; clone() copies
-/// the numbers. A default-constructed Tensor is an f32 scalar without memory: `if (tensor)` is false.
+/// the numbers. A default-constructed Tensor is an f32 scalar without memory: `if (tensor)` is
+/// false.
 class Tensor {
  public:
   Tensor() = default;

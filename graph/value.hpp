@@ -26,9 +26,9 @@ class Value {
   const Type& type() const;
   const Shape& shape() const { return type().shape; }
   DType dtype() const { return type().dtype; }
-  const Op& op() const;                         ///< what computes it
-  const std::vector<Value>& inputs() const;     ///< from what
-  const std::string& name() const;              ///< its node's name; may be empty
+  const Op& op() const;                      ///< what computes it
+  const std::vector<Value>& inputs() const;  ///< from what
+  const std::string& name() const;           ///< its node's name; may be empty
   /// Names the node, for messages, print-outs and drawings; returns *this.
   Value named(std::string name) const;
 

@@ -13,8 +13,8 @@ void verify(const Program& program, std::string_view after) {
     for (std::uint32_t i = 0; i < node.inputs.size(); ++i) {
       const Value& input = node.inputs[i];
       if (!program.graph.owns(input) || input.node() >= id) {
-        fail<CompileError>("verify after {}: input {} of %{} ({}) does not precede it", after, i, id,
-                           node.op.name());
+        fail<CompileError>("verify after {}: input {} of %{} ({}) does not precede it", after, i,
+                           id, node.op.name());
       }
       const auto uses = program.graph.uses(input);
       if (std::ranges::none_of(uses, [&](const Use& u) { return u.user == id && u.input == i; })) {

@@ -33,8 +33,19 @@ struct Row {
 
 // In the order of the rows.
 enum Code {
-  add_, sub_, mul_, div_, pow_, maximum_, minimum_,
-  equal_, not_equal_, less_, less_equal_, greater_, greater_equal_,
+  add_,
+  sub_,
+  mul_,
+  div_,
+  pow_,
+  maximum_,
+  minimum_,
+  equal_,
+  not_equal_,
+  less_,
+  less_equal_,
+  greater_,
+  greater_equal_,
 };
 
 const Row rows[] = {
@@ -49,10 +60,12 @@ const Row rows[] = {
      [](Value a, Value, Value, Value dy) { return dy * a; }, true, algorithm::binary_mul},
     {"div", [](double a, double b) { return a / b; },
      [](Value, Value b, Value, Value dy) { return dy / b; },
-     [](Value, Value b, Value y, Value dy) { return -(dy * y) / b; }, false,
-     algorithm::binary_div},
+     [](Value, Value b, Value y, Value dy) { return -(dy * y) / b; }, false, algorithm::binary_div},
     {"pow", [](double a, double b) { return std::pow(a, b); },
-     [](Value a, Value b, Value, Value dy) { return dy * b * pow(a, b - 1.0f); },
+     // d a^b / da = b a^(b-1), which is 0 for b = 0 also where a^-1 is infinite
+     [](Value a, Value b, Value, Value dy) {
+       return dy * b * pow(a + equal(a, 0) * equal(b, 0), b - 1.0f);
+     },
      // d a^b / db = a^b log a, where a > 0
      [](Value a, Value, Value y, Value dy) {
        const Value positive = greater(a, 0);
@@ -60,16 +73,12 @@ const Row rows[] = {
      },
      false, algorithm::undef},
     {"maximum", [](double a, double b) { return std::isnan(a) || a > b ? a : b; },
-     [](Value a, Value b, Value, Value dy) {
-       return dy * (greater(a, b) + 0.5f * equal(a, b));
-     },
-     [](Value a, Value b, Value, Value dy) { return dy * (less(a, b) + 0.5f * equal(a, b)); },
-     true, algorithm::binary_max},
+     [](Value a, Value b, Value, Value dy) { return dy * (greater(a, b) + 0.5f * equal(a, b)); },
+     [](Value a, Value b, Value, Value dy) { return dy * (less(a, b) + 0.5f * equal(a, b)); }, true,
+     algorithm::binary_max},
     {"minimum", [](double a, double b) { return std::isnan(a) || a < b ? a : b; },
      [](Value a, Value b, Value, Value dy) { return dy * (less(a, b) + 0.5f * equal(a, b)); },
-     [](Value a, Value b, Value, Value dy) {
-       return dy * (greater(a, b) + 0.5f * equal(a, b));
-     },
+     [](Value a, Value b, Value, Value dy) { return dy * (greater(a, b) + 0.5f * equal(a, b)); },
      true, algorithm::binary_min},
     {"equal", [](double a, double b) { return double(a == b); }, nullptr, nullptr, true,
      algorithm::binary_eq},
@@ -90,25 +99,38 @@ void map(const float* a, const float* b, float* out, std::size_t n, F f) {
   for (std::size_t i = 0; i < n; ++i) out[i] = f(a[i], b[i]);
 }
 
-[[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] void run_binary(
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void run_binary(
     const Elementwise& self, const float* const* in, float* out, std::size_t n) {
   const float *a = in[0], *b = in[1];
   switch (self.code) {
-    case add_: return map(a, b, out, n, [](float x, float y) { return x + y; });
-    case sub_: return map(a, b, out, n, [](float x, float y) { return x - y; });
-    case mul_: return map(a, b, out, n, [](float x, float y) { return x * y; });
-    case div_: return map(a, b, out, n, [](float x, float y) { return x / y; });
-    case pow_: return map(a, b, out, n, [](float x, float y) { return std::pow(x, y); });
-    case maximum_: return map(a, b, out, n, [](float x, float y) { return x != x || x > y ? x : y; });
-    case minimum_: return map(a, b, out, n, [](float x, float y) { return x != x || x < y ? x : y; });
-    case equal_: return map(a, b, out, n, [](float x, float y) { return x == y ? 1.0f : 0.0f; });
-    case not_equal_: return map(a, b, out, n, [](float x, float y) { return x != y ? 1.0f : 0.0f; });
-    case less_: return map(a, b, out, n, [](float x, float y) { return x < y ? 1.0f : 0.0f; });
-    case less_equal_: return map(a, b, out, n, [](float x, float y) { return x <= y ? 1.0f : 0.0f; });
-    case greater_: return map(a, b, out, n, [](float x, float y) { return x > y ? 1.0f : 0.0f; });
+    case add_:
+      return map(a, b, out, n, [](float x, float y) { return x + y; });
+    case sub_:
+      return map(a, b, out, n, [](float x, float y) { return x - y; });
+    case mul_:
+      return map(a, b, out, n, [](float x, float y) { return x * y; });
+    case div_:
+      return map(a, b, out, n, [](float x, float y) { return x / y; });
+    case pow_:
+      return map(a, b, out, n, [](float x, float y) { return std::pow(x, y); });
+    case maximum_:
+      return map(a, b, out, n, [](float x, float y) { return x != x || x > y ? x : y; });
+    case minimum_:
+      return map(a, b, out, n, [](float x, float y) { return x != x || x < y ? x : y; });
+    case equal_:
+      return map(a, b, out, n, [](float x, float y) { return x == y ? 1.0f : 0.0f; });
+    case not_equal_:
+      return map(a, b, out, n, [](float x, float y) { return x != y ? 1.0f : 0.0f; });
+    case less_:
+      return map(a, b, out, n, [](float x, float y) { return x < y ? 1.0f : 0.0f; });
+    case less_equal_:
+      return map(a, b, out, n, [](float x, float y) { return x <= y ? 1.0f : 0.0f; });
+    case greater_:
+      return map(a, b, out, n, [](float x, float y) { return x > y ? 1.0f : 0.0f; });
     case greater_equal_:
       return map(a, b, out, n, [](float x, float y) { return x >= y ? 1.0f : 0.0f; });
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -124,7 +146,8 @@ std::vector<std::int64_t> broadcast_strides(const Shape& operand, const Shape& r
 
 /// Which element of a meets which of b.
 Box operand_pairs(const Shape& a, const Shape& b, const Shape& result) {
-  return {{result.begin(), result.end()}, broadcast_strides(a, result), broadcast_strides(b, result)};
+  return {
+      {result.begin(), result.end()}, broadcast_strides(a, result), broadcast_strides(b, result)};
 }
 
 constexpr std::size_t block = 256;  // floats
@@ -223,7 +246,8 @@ struct Binary {
   Elementwise elementwise() const { return {run_binary, code}; }
   bool adds() const { return code == add_; }
   bool rides_on(std::size_t input) const {
-    return code <= minimum_ && row().primitive != algorithm::undef && (input == 0 || row().commutes);
+    return code <= minimum_ && row().primitive != algorithm::undef &&
+           (input == 0 || row().commutes);
   }
   void ride(Epilogue& epilogue, std::size_t) const { epilogue.binary(row().primitive); }
 
@@ -271,10 +295,10 @@ struct Binary {
   }
 };
 
-const Register registered{Binary{add_},     Binary{sub_},       Binary{mul_},   Binary{div_},
-                          Binary{pow_},     Binary{maximum_},   Binary{minimum_},
-                          Binary{equal_},   Binary{not_equal_}, Binary{less_},
-                          Binary{less_equal_}, Binary{greater_}, Binary{greater_equal_}};
+const Register registered{
+    Binary{add_},        Binary{sub_},     Binary{mul_},          Binary{div_},       Binary{pow_},
+    Binary{maximum_},    Binary{minimum_}, Binary{equal_},        Binary{not_equal_}, Binary{less_},
+    Binary{less_equal_}, Binary{greater_}, Binary{greater_equal_}};
 
 Value binary(Code code, Value a, Value b) { return apply(Binary{code}, {a, b}); }
 

@@ -5,14 +5,14 @@
 
 namespace weft {
 
-// a and b are of one dtype; their shapes are aligned at the last axis, and sizes must be equal or 1.
-// Each throws ShapeError where they do not broadcast and TypeError for different dtypes.
+// a and b are of one dtype; their shapes are aligned at the last axis, and sizes must be equal
+// or 1. Each throws ShapeError where they do not broadcast and TypeError for different dtypes.
 
 Value add(Value a, Value b);
 Value sub(Value a, Value b);
 Value mul(Value a, Value b);
 Value div(Value a, Value b);
-Value pow(Value a, Value b);      ///< a^b; the derivative by b counts a as positive (0 where a <= 0)
+Value pow(Value a, Value b);  ///< a^b; the derivative by b counts a as positive (0 where a <= 0)
 Value maximum(Value a, Value b);  ///< at equal arguments the gradient is halved between them
 Value minimum(Value a, Value b);
 

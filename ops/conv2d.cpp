@@ -1,5 +1,5 @@
-// With T(x, w, g) = <g, conv2d(x, w)>, the three ops are the partial gradients of one trilinear form:
-// the vjp of each is written with the other two.
+// With T(x, w, g) = <g, conv2d(x, w)>, the three ops are the partial gradients of one trilinear
+// form: the vjp of each is written with the other two.
 #include "ops/conv2d.hpp"
 
 #include <algorithm>
@@ -34,9 +34,9 @@ struct Geometry {
       }
     }
     if (groups < 1) fail<ShapeError>("{}: groups must be at least 1, {} was given", name, groups);
-    if (std::ranges::min(padding) < 0) {
+    if (std::ranges::min(padding.list()) < 0) {
       fail<ShapeError>("{}: padding must not be negative: {}", name,
-                       fmt::join(padding.begin(), padding.end(), ","));
+                       fmt::join(padding.list(), ","));
     }
   }
 
@@ -45,8 +45,10 @@ struct Geometry {
     check_options(name);
     const std::int64_t channels = x[3], outputs = kernel[3];
     if (channels % groups != 0 || outputs % groups != 0) {
-      fail<ShapeError>("{}: groups {} must divide the channels of input and output, {} and {}: "
-                       "x {}, kernel {}", name, groups, channels, outputs, x, kernel);
+      fail<ShapeError>(
+          "{}: groups {} must divide the channels of input and output, {} and {}: "
+          "x {}, kernel {}",
+          name, groups, channels, outputs, x, kernel);
     }
     if (kernel[2] * groups != channels) {
       fail<ShapeError>("{}: input has {} channels, kernel expects {}: x {}, kernel {}, groups {}",
@@ -54,14 +56,16 @@ struct Geometry {
     }
     const std::int64_t h = size(x[1], kernel[0], 0), w = size(x[2], kernel[1], 1);
     if (h < 1 || w < 1) {
-      fail<ShapeError>("{}: the kernel does not fit into the padded input: x {}, kernel {}, padding "
-                       "{} (top, bottom, left, right), dilation {},{}", name, x, kernel,
-                       fmt::join(padding.begin(), padding.end(), ","), dilation[0], dilation[1]);
+      fail<ShapeError>(
+          "{}: the kernel does not fit into the padded input: x {}, kernel {}, padding "
+          "{} (top, bottom, left, right), dilation {},{}",
+          name, x, kernel, fmt::join(padding.list(), ","), dilation[0], dilation[1]);
     }
     return {x[0], h, w, outputs};
   }
   std::int64_t size(std::int64_t in, std::int64_t kernel, int axis) const {
-    const std::int64_t around = axis == 0 ? padding.top + padding.bottom : padding.left + padding.right;
+    const std::int64_t around =
+        axis == 0 ? padding.top + padding.bottom : padding.left + padding.right;
     const std::int64_t room = in + around - dilation[axis] * (kernel - 1) - 1;
     return room < 0 ? 0 : room / stride[axis] + 1;
   }
@@ -115,17 +119,20 @@ struct Candidate {
 /// How x and y could lie, best first. An input that is computed anyway stays as it is; else oneDNN
 /// says what it likes best; channels last serves where that has no fast implementation.
 std::vector<Candidate> candidates(const Lowering& l, std::optional<std::size_t> x_index,
-                                  const Type& x, std::optional<std::size_t> y_index, const Type& y) {
+                                  const Type& x, std::optional<std::size_t> y_index,
+                                  const Type& y) {
   const Layout x_names = image_names(x), y_names = image_names(y);
   const auto as_it_lies = [&](std::optional<std::size_t> index, const Layout& names) {
     std::optional<Layout> layout;
     if (index && l.computed(*index)) layout = renamed(l.layout(*index), names);
     return layout ? layout->md : onednn::any(onednn::dims(names.md));
   };
-  const Desc any_x = onednn::any(onednn::dims(x_names.md)), any_y = onednn::any(onednn::dims(y_names.md));
+  const Desc any_x = onednn::any(onednn::dims(x_names.md)),
+             any_y = onednn::any(onednn::dims(y_names.md));
   std::vector<Candidate> result;
   const Candidate here{as_it_lies(x_index, x_names), as_it_lies(y_index, y_names)};
-  const bool plain = onednn::same_memory(here.x, x_names.md) || onednn::same_memory(here.y, y_names.md);
+  const bool plain =
+      onednn::same_memory(here.x, x_names.md) || onednn::same_memory(here.y, y_names.md);
   if (plain) result.push_back({x_names.md, y_names.md});
   result.push_back(here);
   if (!plain) result.push_back({x_names.md, y_names.md});
@@ -152,14 +159,18 @@ auto choose(const Lowering& l, const std::vector<Candidate>& list, Make make)
   onednn::cannot(l.describe(), *error);
 }
 
-dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g, const dnnl::primitive_attr& attr,
+dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g,
+                                                     const dnnl::primitive_attr& attr,
                                                      const Desc& x, const Desc& kernel,
-                                                     const std::optional<Desc>& bias, const Desc& y) {
+                                                     const std::optional<Desc>& bias,
+                                                     const Desc& y) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto direct = dnnl::algorithm::convolution_direct;
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
-  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, *bias, y, s, d, p, q)
-              : onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, y, s, d, p, q);
+  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, *bias, y,
+                                                           s, d, p, q)
+              : onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, y, s, d,
+                                                           p, q);
 }
 
 dnnl::convolution_backward_weights::primitive_desc kernel_grad_pd(const Geometry& g, const Desc& x,
@@ -170,16 +181,18 @@ dnnl::convolution_backward_weights::primitive_desc kernel_grad_pd(const Geometry
   const auto direct = dnnl::algorithm::convolution_direct;
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
   const auto hint = forward_pd(g, attr, x, kernel, bias, y);
-  return bias ? onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel, *bias, y, s, d, p, q)
-              : onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel, y, s, d, p, q);
+  return bias ? onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel,
+                                                                     *bias, y, s, d, p, q)
+              : onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel,
+                                                                     y, s, d, p, q);
 }
 
-struct Conv2dInputGrad : Geometry {  // (dy, kernel) -> dx
+struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
   std::int64_t height = 1, width = 1;  // of x
-  static constexpr auto fields =
-      std::tuple{field("stride", &Conv2dInputGrad::stride), field("padding", &Conv2dInputGrad::padding),
-                 field("dilation", &Conv2dInputGrad::dilation), field("groups", &Conv2dInputGrad::groups),
-                 field("height", &Conv2dInputGrad::height), field("width", &Conv2dInputGrad::width)};
+  static constexpr auto fields = std::tuple{
+      field("stride", &Conv2dInputGrad::stride),     field("padding", &Conv2dInputGrad::padding),
+      field("dilation", &Conv2dInputGrad::dilation), field("groups", &Conv2dInputGrad::groups),
+      field("height", &Conv2dInputGrad::height),     field("width", &Conv2dInputGrad::width)};
   static std::string_view name() { return "conv2d_input_grad"; }
   friend bool operator==(const Conv2dInputGrad&, const Conv2dInputGrad&) = default;
 
@@ -188,21 +201,21 @@ struct Conv2dInputGrad : Geometry {  // (dy, kernel) -> dx
   std::vector<Array> evaluate(std::span<const Array> in) const {
     const Shape &dy = in[0].shape, &kernel = in[1].shape;
     Array dx(Shape{dy[0], height, width, kernel[2] * groups});
-    for_each_product(dx.shape, kernel, dy, [&](auto x, auto k, auto y) {
-      dx.data[x] += in[1].data[k] * in[0].data[y];
-    });
+    for_each_product(dx.shape, kernel, dy,
+                     [&](auto x, auto k, auto y) { dx.data[x] += in[1].data[k] * in[0].data[y]; });
     return {dx};
   }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1));
     const Type &dx_type = l.output(0), &dy_type = l.input(0);
-    const auto pd = choose(l, candidates(l, std::nullopt, dx_type, 0, dy_type), [&](const Candidate& c) {
-      const auto any = onednn::any(onednn::dims(kernel.md));
-      const auto hint = forward_pd(*this, l.attr(), c.x, any, std::nullopt, c.y);
-      return onednn::backward<dnnl::convolution_backward_data>(
-          hint, l.attr(), dnnl::algorithm::convolution_direct, c.x, any, c.y, strides(), dilates(),
-          before(), behind());
-    });
+    const auto pd =
+        choose(l, candidates(l, std::nullopt, dx_type, 0, dy_type), [&](const Candidate& c) {
+          const auto any = onednn::any(onednn::dims(kernel.md));
+          const auto hint = forward_pd(*this, l.attr(), c.x, any, std::nullopt, c.y);
+          return onednn::backward<dnnl::convolution_backward_data>(
+              hint, l.attr(), dnnl::algorithm::convolution_direct, c.x, any, c.y, strides(),
+              dilates(), before(), behind());
+        });
     l.step(pd,
            {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), pd.diff_dst_desc()))},
             {DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc()))}},
@@ -210,15 +223,17 @@ struct Conv2dInputGrad : Geometry {  // (dy, kernel) -> dx
   }
 };
 
-// The second output is dy summed over samples and positions, the gradient of a bias: oneDNN computes
-// it on the way (runtime/passes/share_sums.cpp).
+// The second output is dy summed over samples and positions, the gradient of a bias: oneDNN
+// computes it on the way (runtime/passes/share_sums.cpp).
 struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
   std::int64_t kernel_height = 1, kernel_width = 1;
-  static constexpr auto fields = std::tuple{
-      field("stride", &Conv2dKernelGrad::stride), field("padding", &Conv2dKernelGrad::padding),
-      field("dilation", &Conv2dKernelGrad::dilation), field("groups", &Conv2dKernelGrad::groups),
-      field("kernel_height", &Conv2dKernelGrad::kernel_height),
-      field("kernel_width", &Conv2dKernelGrad::kernel_width)};
+  static constexpr auto fields =
+      std::tuple{field("stride", &Conv2dKernelGrad::stride),
+                 field("padding", &Conv2dKernelGrad::padding),
+                 field("dilation", &Conv2dKernelGrad::dilation),
+                 field("groups", &Conv2dKernelGrad::groups),
+                 field("kernel_height", &Conv2dKernelGrad::kernel_height),
+                 field("kernel_width", &Conv2dKernelGrad::kernel_width)};
   static std::string_view name() { return "conv2d_kernel_grad"; }
   friend bool operator==(const Conv2dKernelGrad&, const Conv2dKernelGrad&) = default;
 
@@ -288,9 +303,8 @@ struct Conv2d : Geometry {
   std::vector<Array> evaluate(std::span<const Array> in) const {
     const Shape &x = in[0].shape, &kernel = in[1].shape;
     Array y(output(name(), x, kernel));
-    for_each_product(x, kernel, y.shape, [&](auto i, auto k, auto o) {
-      y.data[o] += in[0].data[i] * in[1].data[k];
-    });
+    for_each_product(x, kernel, y.shape,
+                     [&](auto i, auto k, auto o) { y.data[o] += in[0].data[i] * in[1].data[k]; });
     return {y};
   }
   void lower(Lowering& l) const {
@@ -302,8 +316,8 @@ struct Conv2d : Geometry {
     const std::optional<Desc> bias_md = bias ? std::optional(bias->md) : std::nullopt;
     const auto any = onednn::any(onednn::dims(kernel.md));
 
-    // Layouts are chosen so that the kernel's gradient, which will read the same x and a dy that lies
-    // as y does, has a fast implementation too.
+    // Layouts are chosen so that the kernel's gradient, which will read the same x and a dy that
+    // lies as y does, has a fast implementation too.
     const auto trains = [&](const Desc& x_md, const Desc& y_md) {
       try {
         return onednn::is_fast(kernel_grad_pd(*this, x_md, any, bias_md, y_md));
@@ -405,7 +419,8 @@ Padding2D same_padding(std::array<std::int64_t, 2> sizes, std::array<std::int64_
                        std::array<std::int64_t, 2> stride, std::array<std::int64_t, 2> dilation) {
   std::array<std::int64_t, 2> total{};
   for (int i = 0; i < 2; ++i) {
-    if (stride[i] < 1) fail<ShapeError>("same_padding: stride must be at least 1, {} was given", stride[i]);
+    if (stride[i] < 1)
+      fail<ShapeError>("same_padding: stride must be at least 1, {} was given", stride[i]);
     const std::int64_t out = (sizes[i] + stride[i] - 1) / stride[i];
     const std::int64_t reach = (kernel[i] - 1) * dilation[i] + 1;
     total[i] = std::max<std::int64_t>((out - 1) * stride[i] + reach - sizes[i], 0);
@@ -417,8 +432,10 @@ Value conv2d(Value x, Value kernel, const Conv2dOptions& options) {
   return apply(Conv2d{geometry(options)}, {x, kernel});
 }
 
-Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape, const Conv2dOptions& options) {
-  if (x_shape.rank() != 4) fail<ShapeError>("conv2d_input_grad: x_shape must be [N,H,W,C]: {}", x_shape);
+Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape,
+                        const Conv2dOptions& options) {
+  if (x_shape.rank() != 4)
+    fail<ShapeError>("conv2d_input_grad: x_shape must be [N,H,W,C]: {}", x_shape);
   const Value dx = apply(Conv2dInputGrad{geometry(options), x_shape[1], x_shape[2]}, {dy, kernel});
   if (dx.shape() != x_shape) {
     fail<ShapeError>("conv2d_input_grad: dy {} and kernel {} belong to x {}, not to {}", dy.type(),

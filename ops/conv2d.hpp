@@ -1,5 +1,5 @@
-// Two-dimensional convolution, channels last, with its two gradients: three partial gradients of one
-// trilinear form, so that the family is closed under differentiation.
+// Two-dimensional convolution, channels last, with its two gradients: three partial gradients of
+// one trilinear form, so that the family is closed under differentiation.
 #pragma once
 
 #include <array>
@@ -13,8 +13,7 @@ namespace weft {
 struct Padding2D {
   std::int64_t top = 0, bottom = 0, left = 0, right = 0;
   friend bool operator==(const Padding2D&, const Padding2D&) = default;
-  const std::int64_t* begin() const { return &top; }
-  const std::int64_t* end() const { return &right + 1; }
+  std::array<std::int64_t, 4> list() const { return {top, bottom, left, right}; }
 };
 
 /// Keras' padding="same": the output has ceil(size / stride) positions; where the total is odd, the
@@ -36,13 +35,14 @@ struct Conv2dOptions {
 ///   x        f32[N,H,W,C]
 ///   kernel   f32[KH,KW,C/groups,O]; output channels of one group are neighbours
 ///   returns  f32[N,H',W',O],  H' = (H + top + bottom - dilation*(KH-1) - 1) / stride + 1
-///   throws   ShapeError if ranks or channels do not fit, groups does not divide C and O, or H' or W'
+///   throws   ShapeError if ranks or channels do not fit, groups does not divide C and O, or H' or
+///   W'
 ///            would be < 1
 ///   see      Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016
 Value conv2d(Value x, Value kernel, const Conv2dOptions& options = {});
 
-/// The gradient of conv2d with respect to x, for the cotangent dy of its output: what is also called
-/// transposed convolution of dy with kernel.
+/// The gradient of conv2d with respect to x, for the cotangent dy of its output: what is also
+/// called transposed convolution of dy with kernel.
 ///   x_shape  [N,H,W,C]: dy's shape does not say it all when stride > 1
 Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape,
                         const Conv2dOptions& options = {});

@@ -136,7 +136,8 @@ struct Matmul {
     const auto pd = onednn::try_to(l.describe(), [&, &attr = attr] {
       const auto kind = dnnl::prop_kind::forward_training;
       const auto kernel = onednn::any(onednn::dims(names.md));
-      return bias ? onednn::forward<dnnl::inner_product_forward>(attr, kind, x.md, kernel, b.md, y.md)
+      return bias ? onednn::forward<dnnl::inner_product_forward>(attr, kind, x.md, kernel, b.md,
+                                                                 y.md)
                   : onednn::forward<dnnl::inner_product_forward>(attr, kind, x.md, kernel, y.md);
     });
     Lowering::Arguments reads{{DNNL_ARG_SRC, l.read(0, x)},
@@ -162,8 +163,8 @@ struct Matmul {
     const Layout dy = row_major(l.input(1));
     const auto kernel = onednn::any(onednn::dims(names.md));
     const auto pd = onednn::try_to(l.describe(), [&] {
-      return onednn::backward<dnnl::inner_product_backward_weights>(
-          hint(x.md, kernel, dy.md), l.attr(), x.md, kernel, dy.md);
+      return onednn::backward<dnnl::inner_product_backward_weights>(hint(x.md, kernel, dy.md),
+                                                                    l.attr(), x.md, kernel, dy.md);
     });
     l.step(pd, {{DNNL_ARG_SRC, l.read(0, x)}, {DNNL_ARG_DIFF_DST, l.read(1, dy)}},
            {{DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(names, pd.diff_weights_desc()))}});
@@ -175,7 +176,8 @@ struct Matmul {
     Layout kernel = l.layout(1);
     const Dims sizes = onednn::dims(kernel.plain), strides = onednn::strides(kernel.plain);
     const std::int64_t outputs = l.input(1).shape[1];
-    const bool dense = !l.flexible(1) && sizes.size() >= 2 && sizes[0] == outputs && strides[0] == 1;
+    const bool dense =
+        !l.flexible(1) && sizes.size() >= 2 && sizes[0] == outputs && strides[0] == 1;
     if (!dense) kernel = strided(DType::f32, {outputs, l.input(1).shape[0]}, {1, outputs});
     Dims x_sizes = onednn::dims(kernel.plain), x_strides = onednn::strides(kernel.plain);
     x_sizes[0] = l.output(0).shape[0];
@@ -184,8 +186,8 @@ struct Matmul {
     const Layout names = strided(DType::f32, x_sizes, x_strides);
     const auto x = onednn::any(x_sizes);
     const auto pd = onednn::try_to(l.describe(), [&] {
-      return onednn::backward<dnnl::inner_product_backward_data>(
-          hint(x, kernel.md, dy.md), l.attr(), x, kernel.md, dy.md);
+      return onednn::backward<dnnl::inner_product_backward_data>(hint(x, kernel.md, dy.md),
+                                                                 l.attr(), x, kernel.md, dy.md);
     });
     l.step(pd, {{DNNL_ARG_DIFF_DST, l.read(0, dy)}, {DNNL_ARG_WEIGHTS, l.read(1, kernel)}},
            {{DNNL_ARG_DIFF_SRC, l.write(0, with(names, pd.diff_src_desc()))}});

@@ -1,16 +1,18 @@
-// Pooling. Max pooling says which element of each window was the largest; its adjoint and the adjoint
-// of that (a gather) read this index, so the family is closed. Average pooling is linear and has one
-// adjoint.
+// Pooling. Max pooling says which element of each window was the largest; its adjoint and the
+// adjoint of that (a gather) read this index, so the family is closed. Average pooling is linear
+// and has one adjoint.
 //
-// Loops over windows are ours where a gradient is wanted: oneDNN's workspace cannot be read by anyone
-// else, and writing it costs oneDNN 2.6 several times the pooling itself on AVX2.
+// Loops over windows are ours where a gradient is wanted: oneDNN's workspace cannot be read by
+// anyone else, and writing it costs oneDNN 2.6 several times the pooling itself on AVX2.
 #include "ops/pool2d.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
+#include "ops/unary.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/parallel.hpp"
 
@@ -28,15 +30,17 @@ struct Window {
     if (x.rank() != 4) fail<ShapeError>("{}: x must be [N,H,W,C], {} was given", name, x);
     for (int i = 0; i < 2; ++i) {
       if (window[i] < 1 || stride[i] < 1) {
-        fail<ShapeError>("{}: window and stride must be at least 1: window {},{} stride {},{}", name,
-                         window[0], window[1], stride[0], stride[1]);
+        fail<ShapeError>("{}: window and stride must be at least 1: window {},{} stride {},{}",
+                         name, window[0], window[1], stride[0], stride[1]);
       }
     }
-    if (std::ranges::min(padding) < 0 || std::max(padding.top, padding.bottom) >= window[0] ||
+    if (std::ranges::min(padding.list()) < 0 ||
+        std::max(padding.top, padding.bottom) >= window[0] ||
         std::max(padding.left, padding.right) >= window[1]) {
-      fail<ShapeError>("{}: padding must be at least 0 and less than the window {},{}: {} (top, "
-                       "bottom, left, right)", name, window[0], window[1],
-                       fmt::join(padding.begin(), padding.end(), ","));
+      fail<ShapeError>(
+          "{}: padding must be at least 0 and less than the window {},{}: {} (top, "
+          "bottom, left, right)",
+          name, window[0], window[1], fmt::join(padding.list(), ","));
     }
     const std::int64_t h = x[1] + padding.top + padding.bottom - window[0];
     const std::int64_t w = x[2] + padding.left + padding.right - window[1];
@@ -121,83 +125,151 @@ struct Images {
   template <class F>
   void for_planes(F f) const {
     const auto work = static_cast<std::size_t>(height * width * x.width);
-    parallel_for(static_cast<std::size_t>(samples * x.count), 1 + 16384 / std::max<std::size_t>(work, 1),
+    parallel_for(static_cast<std::size_t>(samples * x.count),
+                 1 + 16384 / std::max<std::size_t>(work, 1),
                  [&](std::size_t first, std::size_t last) {
-                   for (auto i = static_cast<std::int64_t>(first); i < static_cast<std::int64_t>(last); ++i) {
+                   for (auto i = static_cast<std::int64_t>(first);
+                        i < static_cast<std::int64_t>(last); ++i) {
                      const std::int64_t n = i / x.count, b = i % x.count;
                      f(n * x.sample + b * x.block, n * y.sample + b * y.block);
                    }
                  });
   }
-
-  /// Calls f(offset in x, index in the window) for the elements under the window at (i, j).
-  template <class F>
-  void for_window(std::int64_t i, std::int64_t j, F f) const {
-    const auto rows = window.range(i, height, 0), columns = window.range(j, width, 1);
-    for (std::int64_t h = rows.first; h < rows.last; ++h) {
-      for (std::int64_t w = columns.first; w < columns.last; ++w) {
-        f(h * x.row + w * x.column,
-          static_cast<std::int32_t>((h - rows.start) * window.window[1] + (w - columns.start)));
-      }
-    }
-  }
 };
 
-constexpr std::int64_t strip = 64;  // channels held in registers and the first-level cache
+// Channels are taken eight at a time as one vector (GCC's and Clang's vector extension), and one at
+// a time where fewer remain.
+using Floats = float __attribute__((vector_size(32)));
+using Ints = std::int32_t __attribute__((vector_size(32)));
+using Bytes = std::uint8_t __attribute__((vector_size(8)));
 
-/// One window: the largest of each channel, and where it was; the first among equals.
-template <class Index>
-void max_window(const Images& g, const float* x, float* y, Index* index, std::int64_t i, std::int64_t j) {
-  for (std::int64_t first = 0; first < g.x.width; first += strip) {
-    const std::int64_t channels = std::min(strip, g.x.width - first);
-    float best[strip];
-    std::int32_t where[strip];
-    bool started = false;
-    g.for_window(i, j, [&](std::int64_t at, std::int32_t k) {
-      const float* from = x + at + first;
-      if (!started) {
-        for (std::int64_t c = 0; c < channels; ++c) best[c] = from[c], where[c] = k;
-        started = true;
-        return;
-      }
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const bool larger = from[c] > best[c] || from[c] != from[c];
-        best[c] = larger ? from[c] : best[c];
-        where[c] = larger ? k : where[c];
-      }
-    });
-    for (std::int64_t c = 0; c < channels; ++c) y[first + c] = best[c];
-    for (std::int64_t c = 0; c < channels; ++c) index[first + c] = static_cast<Index>(where[c]);
-  }
+// Vectors are returned through references: how they are returned by value depends on the
+// instruction set that the caller was built for.
+template <class V>
+[[gnu::always_inline]] inline void load(V& v, const void* from) {
+  std::memcpy(&v, from, sizeof v);
 }
-
-template <class Index>
-[[gnu::always_inline]] inline void max_plane(const Images& g, const float* x, float* y, Index* index) {
-  for (std::int64_t i = 0; i < g.out_height; ++i) {
-    for (std::int64_t j = 0; j < g.out_width; ++j) {
-      const std::int64_t at = i * g.y.row + j * g.y.column;
-      max_window(g, x, y + at, index + at, i, j);
-    }
-  }
+template <class V>
+[[gnu::always_inline]] inline void store(const V& v, void* to) {
+  std::memcpy(to, &v, sizeof v);
 }
+[[gnu::always_inline]] inline void load_index(Ints& v, const std::uint8_t* from) {
+  Bytes bytes;
+  load(bytes, from);
+  v = __builtin_convertvector(bytes, Ints);
+}
+[[gnu::always_inline]] inline void load_index(Ints& v, const std::int32_t* from) { load(v, from); }
+[[gnu::always_inline]] inline void store_index(const Ints& v, std::uint8_t* to) {
+  store(__builtin_convertvector(v, Bytes), to);
+}
+[[gnu::always_inline]] inline void store_index(const Ints& v, std::int32_t* to) { store(v, to); }
 
+/// The largest of each channel under each window, and where it was: the first among equals. A NaN
+/// is larger than all.
 template <class Index>
-[[gnu::always_inline]] inline void scatter_plane(const Images& g, const Index* index, const float* dy,
-                                                 float* dx) {
-  for (std::int64_t h = 0; h < g.height; ++h) {
-    for (std::int64_t w = 0; w < g.width; ++w) {
-      std::fill_n(dx + h * g.x.row + w * g.x.column, g.x.width, 0.0f);
-    }
-  }
+[[gnu::always_inline]] inline void max_plane(const Images& g, const float* x, float* y,
+                                             Index* index) {
+  const std::int64_t channels = g.x.width, wide = channels / 8 * 8, kw = g.window.window[1];
   for (std::int64_t i = 0; i < g.out_height; ++i) {
+    const auto rows = g.window.range(i, g.height, 0);
     for (std::int64_t j = 0; j < g.out_width; ++j) {
-      const std::int64_t from = i * g.y.row + j * g.y.column;
-      g.for_window(i, j, [&](std::int64_t at, std::int32_t k) {
-        float* to = dx + at;
-        for (std::int64_t c = 0; c < g.x.width; ++c) {
-          to[c] += static_cast<std::int32_t>(index[from + c]) == k ? dy[from + c] : 0.0f;
+      const auto columns = g.window.range(j, g.width, 1);
+      const std::int64_t to = i * g.y.row + j * g.y.column;
+      const std::int64_t first = rows.first * g.x.row + columns.first * g.x.column;
+      const auto first_index =
+          static_cast<std::int32_t>((rows.first - rows.start) * kw + columns.first - columns.start);
+      for (std::int64_t c = 0; c < wide; c += 8) {
+        Floats best, v;
+        load(best, x + first + c);
+        Ints where = Ints{} + first_index;
+        for (std::int64_t h = rows.first; h < rows.last; ++h) {
+          const float* from = x + h * g.x.row + c;
+          auto here =
+              static_cast<std::int32_t>((h - rows.start) * kw + columns.first - columns.start);
+          for (std::int64_t w = columns.first; w < columns.last; ++w, ++here) {
+            load(v, from + w * g.x.column);
+            const Ints wins = (v > best) | (v != v);
+            best = wins ? v : best;
+            where = wins ? Ints{} + here : where;
+          }
         }
-      });
+        store(best, y + to + c);
+        store_index(where, index + to + c);
+      }
+      for (std::int64_t c = wide; c < channels; ++c) {
+        float best = x[first + c];
+        std::int32_t where = first_index;
+        for (std::int64_t h = rows.first; h < rows.last; ++h) {
+          for (std::int64_t w = columns.first; w < columns.last; ++w) {
+            const float v = x[h * g.x.row + w * g.x.column + c];
+            if (v > best || v != v) {
+              best = v;
+              where = static_cast<std::int32_t>((h - rows.start) * kw + w - columns.start);
+            }
+          }
+        }
+        y[to + c] = best;
+        index[to + c] = static_cast<Index>(where);
+      }
+    }
+  }
+}
+
+/// dx is dy where the index points, summed over windows, and zero elsewhere.
+template <class Index>
+[[gnu::always_inline]] inline void scatter_plane(const Images& g, const Index* index,
+                                                 const float* dy, float* dx) {
+  const std::int64_t channels = g.x.width, wide = channels / 8 * 8;
+  const auto& [window, stride, padding] = g.window;
+  // Windows that tile the input write each of its elements once; else sums start from zero.
+  const bool tiles = window == stride && padding == Padding2D{} &&
+                     g.out_height * stride[0] == g.height && g.out_width * stride[1] == g.width;
+  if (!tiles) {
+    for (std::int64_t h = 0; h < g.height; ++h) {
+      for (std::int64_t w = 0; w < g.width; ++w) {
+        std::fill_n(dx + h * g.x.row + w * g.x.column, channels, 0.0f);
+      }
+    }
+  }
+  for (std::int64_t i = 0; i < g.out_height; ++i) {
+    const auto rows = g.window.range(i, g.height, 0);
+    for (std::int64_t j = 0; j < g.out_width; ++j) {
+      const auto columns = g.window.range(j, g.width, 1);
+      const std::int64_t from = i * g.y.row + j * g.y.column;
+      for (std::int64_t c = 0; c < wide; c += 8) {
+        Floats value, before;
+        Ints where;
+        load(value, dy + from + c);
+        load_index(where, index + from + c);
+        for (std::int64_t h = rows.first; h < rows.last; ++h) {
+          float* to = dx + h * g.x.row + c;
+          auto here = static_cast<std::int32_t>((h - rows.start) * window[1] + columns.first -
+                                                columns.start);
+          for (std::int64_t w = columns.first; w < columns.last; ++w, ++here) {
+            const Floats chosen = where == here ? value : Floats{};
+            float* at = to + w * g.x.column;
+            if (tiles) {
+              store(chosen, at);
+            } else {
+              load(before, at);
+              store(before + chosen, at);
+            }
+          }
+        }
+      }
+      for (std::int64_t c = wide; c < channels; ++c) {
+        const auto where = static_cast<std::int64_t>(index[from + c]);
+        if (tiles) {
+          for (std::int64_t h = rows.first; h < rows.last; ++h) {
+            for (std::int64_t w = columns.first; w < columns.last; ++w) {
+              dx[h * g.x.row + w * g.x.column + c] = 0;
+            }
+          }
+        }
+        const std::int64_t h = rows.start + where / window[1],
+                           w = columns.start + where % window[1];
+        dx[h * g.x.row + w * g.x.column + c] += dy[from + c];
+      }
     }
   }
 }
@@ -206,15 +278,16 @@ template <class Index>
 [[gnu::always_inline]] inline void gather_plane(const Images& g, const Index* index, const float* x,
                                                 float* y) {
   for (std::int64_t i = 0; i < g.out_height; ++i) {
+    const auto rows = g.window.range(i, g.height, 0);
     for (std::int64_t j = 0; j < g.out_width; ++j) {
-      float* to = y + i * g.y.row + j * g.y.column;
-      const Index* chosen = index + i * g.y.row + j * g.y.column;
-      std::fill_n(to, g.x.width, 0.0f);
-      g.for_window(i, j, [&](std::int64_t at, std::int32_t k) {
-        for (std::int64_t c = 0; c < g.x.width; ++c) {
-          to[c] = static_cast<std::int32_t>(chosen[c]) == k ? x[at + c] : to[c];
-        }
-      });
+      const auto columns = g.window.range(j, g.width, 1);
+      const std::int64_t to = i * g.y.row + j * g.y.column;
+      for (std::int64_t c = 0; c < g.x.width; ++c) {
+        const auto where = static_cast<std::int64_t>(index[to + c]);
+        const std::int64_t h = rows.start + where / g.window.window[1];
+        const std::int64_t w = columns.start + where % g.window.window[1];
+        y[to + c] = x[h * g.x.row + w * g.x.column + c];
+      }
     }
   }
 }
@@ -230,9 +303,9 @@ void with_index(DType dtype, F f) {
 }
 
 struct MaxPoolGather : Window {  // (index, x) -> x at the index
-  static constexpr auto fields = std::tuple{field("window", &MaxPoolGather::window),
-                                            field("stride", &MaxPoolGather::stride),
-                                            field("padding", &MaxPoolGather::padding)};
+  static constexpr auto fields =
+      std::tuple{field("window", &MaxPoolGather::window), field("stride", &MaxPoolGather::stride),
+                 field("padding", &MaxPoolGather::padding)};
   static std::string_view name() { return "max_pool2d_gather"; }
   friend bool operator==(const MaxPoolGather&, const MaxPoolGather&) = default;
 
@@ -240,7 +313,8 @@ struct MaxPoolGather : Window {  // (index, x) -> x at the index
     expect_inputs(name(), in, 2);
     expect_f32(name(), in.subspan(1));
     const Shape y = output(name(), in[1].shape);
-    if (in[0].shape != y) fail<ShapeError>("{}: index is {}, x {} has windows {}", name(), in[0], in[1], y);
+    if (in[0].shape != y)
+      fail<ShapeError>("{}: index is {}, x {} has windows {}", name(), in[0], in[1], y);
     return {{DType::f32, y}};
   }
   std::vector<Value> vjp(const VjpArgs& args) const;
@@ -257,14 +331,15 @@ struct MaxPoolGather : Window {  // (index, x) -> x at the index
     with_index(l.input(0).dtype, [&]<class Index>(Index*) {
       l.step({l.read(0, index), l.read(1, x)}, {l.write(0, y)}, [images](auto in, auto out) {
         images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
-          gather_plane(images, as<Index>(in[0]) + at_y, as<float>(in[1]) + at_x, as<float>(out[0]) + at_y);
+          gather_plane(images, as<Index>(in[0]) + at_y, as<float>(in[1]) + at_x,
+                       as<float>(out[0]) + at_y);
         });
       });
     });
   }
 };
 
-struct MaxPoolGrad : Window {  // (index, dy) -> dx
+struct MaxPoolGrad : Window {          // (index, dy) -> dx
   std::int64_t height = 2, width = 2;  // of x
   static constexpr auto fields =
       std::tuple{field("window", &MaxPoolGrad::window), field("stride", &MaxPoolGrad::stride),
@@ -277,7 +352,8 @@ struct MaxPoolGrad : Window {  // (index, dy) -> dx
     expect_inputs(name(), in, 2);
     expect_f32(name(), in.subspan(1));
     if (in[0].shape != in[1].shape || in[0].shape.rank() != 4) {
-      fail<ShapeError>("{}: index and dy must be images of one shape: {} and {}", name(), in[0], in[1]);
+      fail<ShapeError>("{}: index and dy must be images of one shape: {} and {}", name(), in[0],
+                       in[1]);
     }
     const Shape x{in[1].shape[0], height, width, in[1].shape[3]};
     if (output(name(), x) != in[1].shape) {
@@ -297,7 +373,8 @@ struct MaxPoolGrad : Window {  // (index, dy) -> dx
   }
   void lower(Lowering& l) const {
     // The index lies as the forward pass left it, and so shall dy and dx.
-    const Layout index = with_channels(l, 0), dy = like(index, l.input(1)), dx = like(index, l.output(0));
+    const Layout index = with_channels(l, 0), dy = like(index, l.input(1)),
+                 dx = like(index, l.output(0));
     const Images images(*this, dx, l.output(0).shape, dy, l.input(1).shape);
     with_index(l.input(0).dtype, [&]<class Index>(Index*) {
       l.step({l.read(0, index), l.read(1, dy)}, {l.write(0, dx)}, [images](auto in, auto out) {
@@ -312,7 +389,7 @@ struct MaxPoolGrad : Window {  // (index, dy) -> dx
       plane(g, index + at_y, dy + at_y, dx + at_x);
     });
   }
-  [[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] static void plane(
+  [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void plane(
       const Images& g, const std::uint8_t* index, const float* dy, float* dx) {
     scatter_plane(g, index, dy, dx);
   }
@@ -327,9 +404,9 @@ std::vector<Value> MaxPoolGather::vjp(const VjpArgs& args) const {
 }
 
 struct MaxPool : Window {  // x -> y, index of the largest in its window
-  static constexpr auto fields = std::tuple{field("window", &MaxPool::window),
-                                            field("stride", &MaxPool::stride),
-                                            field("padding", &MaxPool::padding)};
+  static constexpr auto fields =
+      std::tuple{field("window", &MaxPool::window), field("stride", &MaxPool::stride),
+                 field("padding", &MaxPool::padding)};
   static std::string_view name() { return "max_pool2d"; }
   friend bool operator==(const MaxPool&, const MaxPool&) = default;
 
@@ -358,6 +435,13 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
     });
     return {y, index};
   }
+  // max_pool2d(relu(x)) is relu(max_pool2d(x)), exactly, with fewer elements to compare with 0. The
+  // index may differ where all of a window is negative, and there no gradient passes relu.
+  std::optional<std::vector<Value>> simplify(std::span<const Value> in) const {
+    if (in[0].op().name() != "relu") return std::nullopt;
+    auto pooled = apply_all(*this, {in[0].inputs()[0]});
+    return std::vector<Value>{relu(pooled[0]), pooled[1]};
+  }
   void lower(Lowering& l) const {
     const Layout x = with_channels(l, 0), y = like(x, l.output(0)), index = like(x, l.output(1));
     if (!l.output_used(1)) {
@@ -375,13 +459,14 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
     with_index(index_type(), [&]<class Index>(Index*) {
       l.step({l.read(0, x)}, {l.write(0, y), l.write(1, index)}, [images](auto in, auto out) {
         images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
-          plane(images, as<float>(in[0]) + at_x, as<float>(out[0]) + at_y, as<Index>(out[1]) + at_y);
+          plane(images, as<float>(in[0]) + at_x, as<float>(out[0]) + at_y,
+                as<Index>(out[1]) + at_y);
         });
       });
     });
   }
 
-  [[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] static void plane(
+  [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void plane(
       const Images& g, const float* x, float* y, std::uint8_t* index) {
     max_plane(g, x, y, index);
   }
@@ -397,12 +482,12 @@ Array counts(const Window& window, const Shape& x, const Shape& y) {
   return result;
 }
 
-struct AveragePoolGrad : Window {  // dy -> dx
+struct AveragePoolGrad : Window {      // dy -> dx
   std::int64_t height = 2, width = 2;  // of x
-  static constexpr auto fields =
-      std::tuple{field("window", &AveragePoolGrad::window), field("stride", &AveragePoolGrad::stride),
-                 field("padding", &AveragePoolGrad::padding), field("height", &AveragePoolGrad::height),
-                 field("width", &AveragePoolGrad::width)};
+  static constexpr auto fields = std::tuple{
+      field("window", &AveragePoolGrad::window), field("stride", &AveragePoolGrad::stride),
+      field("padding", &AveragePoolGrad::padding), field("height", &AveragePoolGrad::height),
+      field("width", &AveragePoolGrad::width)};
   static std::string_view name() { return "average_pool2d_grad"; }
   friend bool operator==(const AveragePoolGrad&, const AveragePoolGrad&) = default;
 
@@ -422,9 +507,8 @@ struct AveragePoolGrad : Window {  // dy -> dx
   std::vector<Array> evaluate(std::span<const Array> in) const {
     Array dx(Shape{in[0].shape[0], height, width, in[0].shape[3]});
     const Array count = counts(*this, dx.shape, in[0].shape);
-    for_each(dx.shape, in[0].shape, [&](auto from, auto to, auto) {
-      dx.data[to] += in[0].data[from] / count.data[from];
-    });
+    for_each(dx.shape, in[0].shape,
+             [&](auto from, auto to, auto) { dx.data[to] += in[0].data[from] / count.data[from]; });
     return {dx};
   }
   void lower(Lowering& l) const {
@@ -434,18 +518,17 @@ struct AveragePoolGrad : Window {  // dy -> dx
       const auto hint = onednn::forward<onednn::pooling_forward>(
           l.attr(), dnnl::prop_kind::forward_training, average, dx.md, dy.md, strides(), sizes(),
           dilates(), before(), behind());
-      return onednn::backward<onednn::pooling_backward>(hint, l.attr(), average, dx.md, dy.md,
-                                                        strides(), sizes(), dilates(), before(),
-                                                        behind());
+      return onednn::backward<onednn::pooling_backward>(
+          hint, l.attr(), average, dx.md, dy.md, strides(), sizes(), dilates(), before(), behind());
     });
     l.step(pd, {{DNNL_ARG_DIFF_DST, l.read(0, dy)}}, {{DNNL_ARG_DIFF_SRC, l.write(0, dx)}});
   }
 };
 
 struct AveragePool : Window {
-  static constexpr auto fields = std::tuple{field("window", &AveragePool::window),
-                                            field("stride", &AveragePool::stride),
-                                            field("padding", &AveragePool::padding)};
+  static constexpr auto fields =
+      std::tuple{field("window", &AveragePool::window), field("stride", &AveragePool::stride),
+                 field("padding", &AveragePool::padding)};
   static std::string_view name() { return "average_pool2d"; }
   friend bool operator==(const AveragePool&, const AveragePool&) = default;
 
@@ -461,23 +544,25 @@ struct AveragePool : Window {
   std::vector<Array> evaluate(std::span<const Array> in) const {
     Array y(output(name(), in[0].shape));
     const Array count = counts(*this, in[0].shape, y.shape);
-    for_each(in[0].shape, y.shape, [&](auto to, auto from, auto) { y.data[to] += in[0].data[from]; });
+    for_each(in[0].shape, y.shape,
+             [&](auto to, auto from, auto) { y.data[to] += in[0].data[from]; });
     for (std::size_t i = 0; i < y.data.size(); ++i) y.data[i] /= count.data[i];
     return {y};
   }
   void lower(Lowering& l) const {
     const Layout x = with_channels(l, 0), y = like(x, l.output(0));
     const auto pd = onednn::try_to(l.describe(), [&] {
-      return onednn::forward<onednn::pooling_forward>(
-          l.attr(), dnnl::prop_kind::forward_inference,
-          dnnl::algorithm::pooling_avg_exclude_padding, x.md, y.md, strides(), sizes(), dilates(),
-          before(), behind());
+      return onednn::forward<onednn::pooling_forward>(l.attr(), dnnl::prop_kind::forward_inference,
+                                                      dnnl::algorithm::pooling_avg_exclude_padding,
+                                                      x.md, y.md, strides(), sizes(), dilates(),
+                                                      before(), behind());
     });
     l.step(pd, {{DNNL_ARG_SRC, l.read(0, x)}}, {{DNNL_ARG_DST, l.write(0, y)}});
   }
 };
 
-const Register registered{MaxPool{}, MaxPoolGrad{}, MaxPoolGather{}, AveragePool{}, AveragePoolGrad{}};
+const Register registered{MaxPool{}, MaxPoolGrad{}, MaxPoolGather{}, AveragePool{},
+                          AveragePoolGrad{}};
 
 }  // namespace
 

@@ -50,7 +50,7 @@ constexpr std::size_t run_length = 128;
 constexpr std::size_t strip = 512, grain = 32 * 1024;
 
 /// out[c] = sum over rows of in[row * stride + c], for c < columns <= strip.
-[[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] void sum_rows(
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void sum_rows(
     const float* in, std::size_t rows, std::size_t stride, std::size_t columns, float* out) {
   std::fill_n(out, columns, 0.0f);
   float part[strip];
@@ -66,8 +66,8 @@ constexpr std::size_t strip = 512, grain = 32 * 1024;
 }
 
 /// The sum of n neighbours, in 16 interleaved parts.
-[[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] float sum_run(
-    const float* in, std::size_t n) {
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] float sum_run(const float* in,
+                                                                                    std::size_t n) {
   constexpr std::size_t lanes = 16;
   float all[lanes] = {};
   for (std::size_t first = 0; first < n; first += lanes * run_length) {
@@ -88,13 +88,16 @@ constexpr std::size_t strip = 512, grain = 32 * 1024;
 
 void sum_all(const Extent& e, const float* in, float* out) {
   if (e.inner == 1) {
-    parallel_for(e.outer, 1 + grain / std::max<std::size_t>(e.reduced, 1), [&](auto first, auto last) {
-      for (std::size_t o = first; o < last; ++o) out[o] = sum_run(in + o * e.reduced, e.reduced);
-    });
+    parallel_for(e.outer, 1 + grain / std::max<std::size_t>(e.reduced, 1),
+                 [&](auto first, auto last) {
+                   for (std::size_t o = first; o < last; ++o)
+                     out[o] = sum_run(in + o * e.reduced, e.reduced);
+                 });
     return;
   }
   const std::size_t strips = (e.inner + strip - 1) / strip;
-  parallel_for(e.outer * strips, 1 + grain / std::max<std::size_t>(e.reduced * std::min(e.inner, strip), 1),
+  parallel_for(e.outer * strips,
+               1 + grain / std::max<std::size_t>(e.reduced * std::min(e.inner, strip), 1),
                [&](std::size_t first, std::size_t last) {
                  for (std::size_t i = first; i < last; ++i) {
                    const std::size_t o = i / strips, c = i % strips * strip;
@@ -128,9 +131,8 @@ struct Reduce {
   Kind kind = Kind::sum;
   int first = 0, last = 0;  // the axes reduced over, counted from the front
   bool keep = false;
-  static constexpr auto fields =
-      std::tuple{field("first", &Reduce::first), field("last", &Reduce::last),
-                 field("keep", &Reduce::keep)};
+  static constexpr auto fields = std::tuple{
+      field("first", &Reduce::first), field("last", &Reduce::last), field("keep", &Reduce::keep)};
   std::string_view name() const {
     return kind == Kind::sum ? "sum" : kind == Kind::max ? "max" : "min";
   }
@@ -182,7 +184,8 @@ struct Reduce {
 
   std::optional<std::size_t> channel_sum(std::size_t, const Type& type) const {
     const bool all_but_last = first == 0 && last + 2 == static_cast<int>(type.shape.rank());
-    return kind == Kind::sum && !keep && all_but_last ? std::optional<std::size_t>(0) : std::nullopt;
+    return kind == Kind::sum && !keep && all_but_last ? std::optional<std::size_t>(0)
+                                                      : std::nullopt;
   }
 
   void lower(Lowering& l) const {
@@ -192,9 +195,12 @@ struct Reduce {
       float* y = as<float>(out[0]);
       constexpr float infinity = std::numeric_limits<float>::infinity();
       switch (kind) {
-        case Kind::sum: return sum_all(e, x, y);
-        case Kind::max: return extreme_all(e, x, y, -infinity, [](float a, float b) { return a > b; });
-        case Kind::min: return extreme_all(e, x, y, infinity, [](float a, float b) { return a < b; });
+        case Kind::sum:
+          return sum_all(e, x, y);
+        case Kind::max:
+          return extreme_all(e, x, y, -infinity, [](float a, float b) { return a > b; });
+        case Kind::min:
+          return extreme_all(e, x, y, infinity, [](float a, float b) { return a < b; });
       }
     });
   }
@@ -222,9 +228,8 @@ struct Argmax {
   }
   void lower(Lowering& l) const {
     const Extent e = extent_of(l.input(0).shape, axis, axis);
-    l.step({l.read_row_major(0)}, {l.write_row_major(0)}, [e](auto in, auto out) {
-      find(e, as<float>(in[0]), as<std::int32_t>(out[0]));
-    });
+    l.step({l.read_row_major(0)}, {l.write_row_major(0)},
+           [e](auto in, auto out) { find(e, as<float>(in[0]), as<std::int32_t>(out[0])); });
   }
 
   template <class Number, class Index>
@@ -260,9 +265,8 @@ struct BroadcastTo {
   }
   std::vector<Array> evaluate(std::span<const Array> in) const {
     Array y(shape);
-    for_each(box(in[0].shape), [&](std::size_t from, std::size_t to) {
-      y.data[to] = in[0].data[from];
-    });
+    for_each(box(in[0].shape),
+             [&](std::size_t from, std::size_t to) { y.data[to] = in[0].data[from]; });
     return {y};
   }
   std::optional<Value> simplify(std::span<const Value> in) const {
@@ -288,7 +292,8 @@ struct BroadcastTo {
 const Register registered{Reduce{Kind::sum}, Reduce{Kind::max}, Reduce{Kind::min}, Argmax{},
                           BroadcastTo{}};
 
-/// One op per run of neighbouring axes, the last run first, so that earlier axes keep their numbers.
+/// One op per run of neighbouring axes, the last run first, so that earlier axes keep their
+/// numbers.
 Value reduce(Kind kind, Value x, std::span<const int> axes, Keep keep) {
   const auto sorted = axes_of(x.shape(), axes, Reduce{kind}.name());
   for (std::size_t end = sorted.size(); end > 0;) {
@@ -331,7 +336,8 @@ Value sum_to(Value x, const Shape& shape) {
   std::vector<int> axes;
   for (std::size_t i = 0; i < x.shape().rank(); ++i) {
     const bool gone = i < missing;
-    if (gone || shape.begin()[i - missing] != x.shape().begin()[i]) axes.push_back(static_cast<int>(i));
+    if (gone || shape.begin()[i - missing] != x.shape().begin()[i])
+      axes.push_back(static_cast<int>(i));
   }
   if (axes.empty()) return x;
   return reshape(sum(x, axes), shape);

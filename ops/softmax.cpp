@@ -23,8 +23,8 @@ Value shifted(Value x, int axis) { return x - stop_gradient(max(x, {axis}, Keep:
 void lower_softmax(Lowering& l, dnnl::algorithm algorithm, int axis) {
   const Layout layout = row_major(l.input(0));
   const auto pd = onednn::try_to(l.describe(), [&] {
-    return onednn::forward<onednn::softmax_forward>(
-        l.attr(), dnnl::prop_kind::forward_inference, algorithm, layout.md, layout.md, axis);
+    return onednn::forward<onednn::softmax_forward>(l.attr(), dnnl::prop_kind::forward_inference,
+                                                    algorithm, layout.md, layout.md, axis);
   });
   const Operand x = l.read(0, layout);
   l.step(pd, {{DNNL_ARG_SRC, x}}, {{DNNL_ARG_DST, l.write_over(0, x)}});

@@ -1,5 +1,5 @@
-// One table row a function: its name, its value and derivative in double precision, its derivative as
-// graph, and what runs it. `unary_grad` is the adjoint of all of them.
+// One table row a function: its name, its value and derivative in double precision, its derivative
+// as graph, and what runs it. `unary_grad` is the adjoint of all of them.
 #include "ops/unary.hpp"
 
 #include <algorithm>
@@ -19,8 +19,8 @@ namespace {
 
 using dnnl::algorithm;
 
-/// What a derivative is written in. In the output where that is as cheap: then the input can go, and
-/// a function fused into a convolution can still be differentiated.
+/// What a derivative is written in. In the output where that is as cheap: then the input can go,
+/// and a function fused into a convolution can still be differentiated.
 enum class Reads { x, y };
 
 struct Row {
@@ -35,25 +35,52 @@ struct Row {
   std::string grad_name = name + "_grad";
 };
 
-double sigmoid_of(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+double sigmoid_of(double x) {
+  return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
+}
 constexpr double sqrt_2_over_pi = 0.79788456080286535588;
-constexpr double gelu_cubic = 0.044715;  // of Hendrycks and Gimpel, "Gaussian error linear units", 2016
+constexpr double gelu_cubic =
+    0.044715;  // of Hendrycks and Gimpel, "Gaussian error linear units", 2016
 
 // In the order of the rows.
 enum Code {
-  neg_, abs_, square_, sqrt_, exp_, log_, relu_, leaky_relu_, elu_, sigmoid_, tanh_, softplus_,
-  swish_, gelu_, gelu_tanh_, clip_, reciprocal_, erf_, sin_, cos_, sign_, floor_, round_,
+  neg_,
+  abs_,
+  square_,
+  sqrt_,
+  exp_,
+  log_,
+  relu_,
+  leaky_relu_,
+  elu_,
+  sigmoid_,
+  tanh_,
+  softplus_,
+  swish_,
+  gelu_,
+  gelu_tanh_,
+  clip_,
+  reciprocal_,
+  erf_,
+  sin_,
+  cos_,
+  sign_,
+  floor_,
+  round_,
 };
 
 const Row rows[] = {
     {"neg", [](double x, double, double) { return -x; }, Reads::y,
-     [](Value y, float, float) { return scalar_like(y, -1); }, algorithm::undef, algorithm::undef, 0, 0, true},
+     [](Value y, float, float) { return scalar_like(y, -1); }, algorithm::undef, algorithm::undef,
+     0, 0, true},
     {"abs", [](double x, double, double) { return std::abs(x); }, Reads::x,
      [](Value x, float, float) { return sign(x); }, algorithm::undef, algorithm::undef, 0, 0, true},
     {"square", [](double x, double, double) { return x * x; }, Reads::x,
-     [](Value x, float, float) { return 2.0f * x; }, algorithm::undef, algorithm::undef, 0, 0, true},
+     [](Value x, float, float) { return 2.0f * x; }, algorithm::undef, algorithm::undef, 0, 0,
+     true},
     {"sqrt", [](double x, double, double) { return std::sqrt(x); }, Reads::y,
-     [](Value y, float, float) { return 0.5f / y; }, algorithm::undef, algorithm::undef, 0, 0, true},
+     [](Value y, float, float) { return 0.5f / y; }, algorithm::undef, algorithm::undef, 0, 0,
+     true},
     {"exp", [](double x, double, double) { return std::exp(x); }, Reads::y,
      [](Value y, float, float) { return y; }, algorithm::eltwise_exp,
      algorithm::eltwise_exp_use_dst_for_bwd},
@@ -94,7 +121,8 @@ const Row rows[] = {
      [](double x, double, double) { return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2)); },
      Reads::x,
      [](Value x, float, float) {
-       const Value distribution = 0.5f * (1.0f + erf(x * static_cast<float>(std::numbers::sqrt2 / 2)));
+       const Value distribution =
+           0.5f * (1.0f + erf(x * static_cast<float>(std::numbers::sqrt2 / 2)));
        const Value density = exp(-0.5f * square(x)) * static_cast<float>(sqrt_2_over_pi / 2);
        return distribution + x * density;
      },
@@ -105,7 +133,8 @@ const Row rows[] = {
      },
      Reads::x,
      [](Value x, float, float) {
-       const auto scale = static_cast<float>(sqrt_2_over_pi), cubic = static_cast<float>(gelu_cubic);
+       const auto scale = static_cast<float>(sqrt_2_over_pi),
+                  cubic = static_cast<float>(gelu_cubic);
        const Value t = tanh(scale * (x + cubic * x * square(x)));
        const Value inner = scale * (1.0f + 3 * cubic * square(x));
        return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - square(t)) * inner;
@@ -115,7 +144,8 @@ const Row rows[] = {
      [](Value x, float a, float b) { return greater(x, a) * less(x, b); }, algorithm::eltwise_clip,
      algorithm::undef, 0, 0, true},
     {"reciprocal", [](double x, double, double) { return 1 / x; }, Reads::y,
-     [](Value y, float, float) { return -square(y); }, algorithm::undef, algorithm::undef, 0, 0, true},
+     [](Value y, float, float) { return -square(y); }, algorithm::undef, algorithm::undef, 0, 0,
+     true},
     {"erf", [](double x, double, double) { return std::erf(x); }, Reads::x,
      [](Value x, float, float) {
        return exp(-square(x)) * static_cast<float>(2 * std::numbers::inv_sqrtpi);
@@ -139,32 +169,45 @@ void map(const float* x, float* out, std::size_t n, F f) {
   for (std::size_t i = 0; i < n; ++i) out[i] = f(x[i]);
 }
 
-[[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] void run_unary(
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void run_unary(
     const Elementwise& self, const float* const* in, float* out, std::size_t n) {
   const float* x = in[0];
   const float a = self.a, b = self.b;
   switch (self.code) {
-    case neg_: return map(x, out, n, [](float v) { return -v; });
-    case abs_: return map(x, out, n, [](float v) { return std::abs(v); });
-    case square_: return map(x, out, n, [](float v) { return v * v; });
-    case sqrt_: return map(x, out, n, [](float v) { return std::sqrt(v); });
+    case neg_:
+      return map(x, out, n, [](float v) { return -v; });
+    case abs_:
+      return map(x, out, n, [](float v) { return std::abs(v); });
+    case square_:
+      return map(x, out, n, [](float v) { return v * v; });
+    case sqrt_:
+      return map(x, out, n, [](float v) { return std::sqrt(v); });
     // Written so that a NaN stays one.
-    case relu_: return map(x, out, n, [](float v) { return v < 0 ? 0.0f : v; });
-    case leaky_relu_: return map(x, out, n, [a](float v) { return v > 0 ? v : a * v; });
+    case relu_:
+      return map(x, out, n, [](float v) { return v < 0 ? 0.0f : v; });
+    case leaky_relu_:
+      return map(x, out, n, [a](float v) { return v > 0 ? v : a * v; });
     case clip_:
       return map(x, out, n, [a, b](float v) {
         const float low = v < a ? a : v;
         return low > b ? b : low;
       });
-    case reciprocal_: return map(x, out, n, [](float v) { return 1.0f / v; });
-    case erf_: return map(x, out, n, [](float v) { return std::erf(v); });
-    case sin_: return map(x, out, n, [](float v) { return std::sin(v); });
-    case cos_: return map(x, out, n, [](float v) { return std::cos(v); });
+    case reciprocal_:
+      return map(x, out, n, [](float v) { return 1.0f / v; });
+    case erf_:
+      return map(x, out, n, [](float v) { return std::erf(v); });
+    case sin_:
+      return map(x, out, n, [](float v) { return std::sin(v); });
+    case cos_:
+      return map(x, out, n, [](float v) { return std::cos(v); });
     case sign_:
       return map(x, out, n, [](float v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : v; });
-    case floor_: return map(x, out, n, [](float v) { return std::floor(v); });
-    case round_: return map(x, out, n, [](float v) { return std::nearbyint(v); });
-    default: return;
+    case floor_:
+      return map(x, out, n, [](float v) { return std::floor(v); });
+    case round_:
+      return map(x, out, n, [](float v) { return std::nearbyint(v); });
+    default:
+      return;
   }
 }
 
@@ -173,23 +216,29 @@ void map_grad(const float* v, const float* dy, float* out, std::size_t n, F f) {
   for (std::size_t i = 0; i < n; ++i) out[i] = f(v[i], dy[i]);
 }
 
-[[gnu::target_clones("arch=skylake-avx512", "arch=haswell", "default")]] void run_unary_grad(
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void run_unary_grad(
     const Elementwise& self, const float* const* in, float* out, std::size_t n) {
   const float *v = in[0], *dy = in[1];
   const float a = self.a, b = self.b;
   switch (self.code) {
-    case neg_: return map_grad(v, dy, out, n, [](float, float d) { return -d; });
+    case neg_:
+      return map_grad(v, dy, out, n, [](float, float d) { return -d; });
     case abs_:
       return map_grad(v, dy, out, n, [](float x, float d) { return x > 0 ? d : x < 0 ? -d : 0; });
-    case square_: return map_grad(v, dy, out, n, [](float x, float d) { return 2 * x * d; });
-    case sqrt_: return map_grad(v, dy, out, n, [](float y, float d) { return 0.5f / y * d; });
-    case relu_: return map_grad(v, dy, out, n, [](float y, float d) { return y > 0 ? d : 0; });
+    case square_:
+      return map_grad(v, dy, out, n, [](float x, float d) { return 2 * x * d; });
+    case sqrt_:
+      return map_grad(v, dy, out, n, [](float y, float d) { return 0.5f / y * d; });
+    case relu_:
+      return map_grad(v, dy, out, n, [](float y, float d) { return y > 0 ? d : 0; });
     case leaky_relu_:
       return map_grad(v, dy, out, n, [a](float x, float d) { return x > 0 ? d : a * d; });
     case clip_:
       return map_grad(v, dy, out, n, [a, b](float x, float d) { return x > a && x < b ? d : 0; });
-    case reciprocal_: return map_grad(v, dy, out, n, [](float y, float d) { return -y * y * d; });
-    default: return;
+    case reciprocal_:
+      return map_grad(v, dy, out, n, [](float y, float d) { return -y * y * d; });
+    default:
+      return;
   }
 }
 
@@ -210,6 +259,8 @@ struct Member {
   friend bool operator==(const Member&, const Member&) = default;
 };
 
+std::optional<Value> relu_grad_before_pool(Value y, Value dy);
+
 struct UnaryGrad : Member {  // (x or y, dy) -> dx
   static constexpr auto fields = std::tuple{field("with", &UnaryGrad::parameters)};
   std::string_view name() const { return row().grad_name; }
@@ -223,6 +274,10 @@ struct UnaryGrad : Member {  // (x or y, dy) -> dx
   }
   std::vector<Value> decompose(std::span<const Value> in) const {
     return {in[1] * row().derivative(in[0], a(), b())};
+  }
+  std::optional<Value> simplify(std::span<const Value> in) const {
+    if (code == relu_) return relu_grad_before_pool(in[0], in[1]);
+    return std::nullopt;
   }
   Elementwise elementwise() const {
     static constexpr Code loops[] = {neg_,  abs_,        square_, sqrt_,
@@ -241,6 +296,17 @@ struct UnaryGrad : Member {  // (x or y, dy) -> dx
     l.step(pd, {{data, v}, {DNNL_ARG_DIFF_DST, dy}}, {{DNNL_ARG_DIFF_SRC, l.write_over(0, dy)}});
   }
 };
+
+/// relu_grad(relu(x), max_pool2d_grad(index of max_pool2d(x), dp)) is
+/// max_pool2d_grad(index, relu_grad(relu(pooled x), dp)), exactly: where a gradient arrives, the
+/// pooled element is the element. The other half of this rule is in pool2d.cpp.
+std::optional<Value> relu_grad_before_pool(Value y, Value dy) {
+  if (dy.op().name() != "max_pool2d_grad" || y.op().name() != "relu") return std::nullopt;
+  const Value index = dy.inputs()[0], dp = dy.inputs()[1];
+  if (index.op().name() != "max_pool2d" || index.inputs()[0] != y.inputs()[0]) return std::nullopt;
+  const Value pooled = Graph::of(index).value(index.node(), 0);
+  return apply(dy.op(), {index, apply(UnaryGrad{{relu_, {}}}, {relu(pooled), dp})});
+}
 
 struct Unary : Member {
   static constexpr auto fields = std::tuple{field("with", &Unary::parameters)};
@@ -286,21 +352,47 @@ Value unary(Code code, Value x, std::vector<float> parameters = {}) {
 }
 
 const Register registered{
-    Unary{{neg_, {}}},         Unary{{abs_, {}}},      Unary{{square_, {}}},
-    Unary{{sqrt_, {}}},        Unary{{exp_, {}}},      Unary{{log_, {}}},
-    Unary{{relu_, {}}},        Unary{{leaky_relu_, {0.2f}}}, Unary{{elu_, {1}}},
-    Unary{{sigmoid_, {}}},     Unary{{tanh_, {}}},     Unary{{softplus_, {}}},
-    Unary{{swish_, {}}},       Unary{{gelu_, {}}},     Unary{{gelu_tanh_, {}}},
-    Unary{{clip_, {0, 6}}},    Unary{{reciprocal_, {}}}, Unary{{erf_, {}}},
-    Unary{{sin_, {}}},         Unary{{cos_, {}}},      Unary{{sign_, {}}},
-    Unary{{floor_, {}}},       Unary{{round_, {}}},
+    Unary{{neg_, {}}},
+    Unary{{abs_, {}}},
+    Unary{{square_, {}}},
+    Unary{{sqrt_, {}}},
+    Unary{{exp_, {}}},
+    Unary{{log_, {}}},
+    Unary{{relu_, {}}},
+    Unary{{leaky_relu_, {0.2f}}},
+    Unary{{elu_, {1}}},
+    Unary{{sigmoid_, {}}},
+    Unary{{tanh_, {}}},
+    Unary{{softplus_, {}}},
+    Unary{{swish_, {}}},
+    Unary{{gelu_, {}}},
+    Unary{{gelu_tanh_, {}}},
+    Unary{{clip_, {0, 6}}},
+    Unary{{reciprocal_, {}}},
+    Unary{{erf_, {}}},
+    Unary{{sin_, {}}},
+    Unary{{cos_, {}}},
+    Unary{{sign_, {}}},
+    Unary{{floor_, {}}},
+    Unary{{round_, {}}},
 
-    UnaryGrad{{neg_, {}}},     UnaryGrad{{abs_, {}}},  UnaryGrad{{square_, {}}},
-    UnaryGrad{{sqrt_, {}}},    UnaryGrad{{exp_, {}}},  UnaryGrad{{log_, {}}},
-    UnaryGrad{{relu_, {}}},    UnaryGrad{{leaky_relu_, {0.2f}}}, UnaryGrad{{elu_, {1}}},
-    UnaryGrad{{sigmoid_, {}}}, UnaryGrad{{tanh_, {}}}, UnaryGrad{{softplus_, {}}},
-    UnaryGrad{{swish_, {}}},   UnaryGrad{{gelu_, {}}}, UnaryGrad{{gelu_tanh_, {}}},
-    UnaryGrad{{clip_, {0, 6}}}, UnaryGrad{{reciprocal_, {}}},
+    UnaryGrad{{neg_, {}}},
+    UnaryGrad{{abs_, {}}},
+    UnaryGrad{{square_, {}}},
+    UnaryGrad{{sqrt_, {}}},
+    UnaryGrad{{exp_, {}}},
+    UnaryGrad{{log_, {}}},
+    UnaryGrad{{relu_, {}}},
+    UnaryGrad{{leaky_relu_, {0.2f}}},
+    UnaryGrad{{elu_, {1}}},
+    UnaryGrad{{sigmoid_, {}}},
+    UnaryGrad{{tanh_, {}}},
+    UnaryGrad{{softplus_, {}}},
+    UnaryGrad{{swish_, {}}},
+    UnaryGrad{{gelu_, {}}},
+    UnaryGrad{{gelu_tanh_, {}}},
+    UnaryGrad{{clip_, {0, 6}}},
+    UnaryGrad{{reciprocal_, {}}},
 };
 
 }  // namespace

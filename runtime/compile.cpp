@@ -30,14 +30,10 @@ struct GraphPass {
 };
 
 constexpr std::array graph_passes{
-    GraphPass{"expand", expand},
-    GraphPass{"simplify", simplify},
-    GraphPass{"fold", fold},
-    GraphPass{"share_sums", share_sums, true},
-    GraphPass{"cse", cse},
-    GraphPass{"prune", prune},
-    GraphPass{"fuse", fuse, true},
-    GraphPass{"islands", islands, true},
+    GraphPass{"expand", expand},   GraphPass{"simplify", simplify},
+    GraphPass{"fold", fold},       GraphPass{"share_sums", share_sums, true},
+    GraphPass{"cse", cse},         GraphPass{"prune", prune},
+    GraphPass{"fuse", fuse, true}, GraphPass{"islands", islands, true},
 };
 
 /// Shows a pass' result where the environment asks for it (runtime/config.hpp).
@@ -123,8 +119,7 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
       std::move(plan), variables, options.check_numbers || config().debug >= 4, options.poison,
       std::move(unused)));
   if (config().debug >= 1) {
-    const std::chrono::duration<double, std::milli> took =
-        std::chrono::steady_clock::now() - start;
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     std::cerr << fmt::format("compile {} ({:.1f} ms, oneDNN {} on {}): {}", number, took.count(),
                              onednn::version(), onednn::isa(), executable.report());
   }

@@ -16,15 +16,16 @@ struct Update {
 
 struct CompileOptions {
   std::vector<Update> updates;
-  bool fuse = true;             ///< join ops into one step; off only to compare
-  bool check_numbers = false;   ///< look at every value for NaN; also WEFT_DEBUG=4
-  bool poison = false;          ///< fill the arena with NaN before each run, to find reads of nothing
+  bool fuse = true;            ///< join ops into one step; off only to compare
+  bool check_numbers = false;  ///< look at every value for NaN; also WEFT_DEBUG=4
+  bool poison = false;  ///< fill the arena with NaN before each run, to find reads of nothing
 };
 
 /// Makes an Executable of the part of a graph that the outputs and updates need. The graph is read,
 /// not kept.
 ///   variables  holds every variable that the graph reads, with its type
-///   throws     CompileError if a variable has no value yet, an update's target is no variable or of
+///   throws     CompileError if a variable has no value yet, an update's target is no variable or
+///   of
 ///              another type, or oneDNN cannot do an op
 Executable compile(const std::vector<Value>& outputs, const Variables& variables,
                    const CompileOptions& options = {});

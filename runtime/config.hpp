@@ -12,7 +12,8 @@ struct Config {
   int debug = 0;
   /// WEFT_DOT: a folder, made if need be; every pass of every compile leaves a drawing there.
   std::string dot_folder;
-  /// WEFT_TRACE: a file; each executable, when dropped, writes its last run there as a Chrome trace.
+  /// WEFT_TRACE: a file; each executable, when dropped, writes its last run there as a Chrome
+  /// trace.
   std::string trace_file;
 };
 

@@ -8,8 +8,8 @@
 namespace weft {
 namespace {
 
-// Floats of every value that one pass over the code handles: small enough that two dozen live values
-// stay in a first-level cache of 32 KiB, large enough that the calls cost little.
+// Floats of every value that one pass over the code handles: small enough that two dozen live
+// values stay in a first-level cache of 32 KiB, large enough that the calls cost little.
 constexpr std::size_t block = 256;
 // Elements that are worth another thread.
 constexpr std::size_t grain = 32 * 1024;
@@ -22,9 +22,9 @@ struct Compiled {
     std::uint32_t target = 0;              // register
   };
   std::vector<Instruction> code;
-  std::vector<std::uint32_t> registers;        // by result: where it is
-  std::vector<std::uint32_t> outputs;          // by output: register
-  std::vector<bool> single;                    // by input: one element for all
+  std::vector<std::uint32_t> registers;  // by result: where it is
+  std::vector<std::uint32_t> outputs;    // by output: register
+  std::vector<bool> single;              // by input: one element for all
   std::uint32_t register_count = 0;
 };
 
@@ -63,8 +63,8 @@ Compiled compile_region(const Region& region, std::vector<bool> single) {
   return result;
 }
 
-/// Runs the code over elements [first, last). Outputs are stored after a block's code has run, since
-/// they may lie over inputs that the code still reads.
+/// Runs the code over elements [first, last). Outputs are stored after a block's code has run,
+/// since they may lie over inputs that the code still reads.
 void run(const Compiled& region, std::span<const std::byte* const> reads,
          std::span<std::byte* const> writes, std::size_t first, std::size_t last) {
   alignas(64) float registers[Region::max_ops][block];
@@ -93,7 +93,8 @@ void run(const Compiled& region, std::span<const std::byte* const> reads,
                                count);
     }
     for (std::size_t o = 0; o < writes.size(); ++o) {
-      std::memcpy(as<float>(writes[o]) + start, registers[region.outputs[o]], count * sizeof(float));
+      std::memcpy(as<float>(writes[o]) + start, registers[region.outputs[o]],
+                  count * sizeof(float));
     }
   }
 }

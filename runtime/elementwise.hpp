@@ -27,8 +27,8 @@ struct Region {
   static constexpr std::size_t max_singles = 24;  ///< inputs of one element
 };
 
-/// Emits the region as one step of the node being lowered. The layout is that of the first input that
-/// has settled on one, row-major else; every output may lie over an input of its size.
+/// Emits the region as one step of the node being lowered. The layout is that of the first input
+/// that has settled on one, row-major else; every output may lie over an input of its size.
 void lower_region(Lowering& lowering, const Region& region);
 
 /// The same for a node that is one elementwise op.

@@ -32,8 +32,8 @@ Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<
       arena_(Type{DType::u8, {static_cast<std::int64_t>(plan->arena_bytes)}}),
       stream_(onednn::engine()) {
   const std::size_t step_count = plan->steps.size(), buffer_count = plan->buffers.size();
-  statistics = {plan->node_count, step_count, plan->fused_count, 0, plan->arena_bytes,
-                plan->buffer_bytes};
+  statistics = {plan->node_count,  step_count,        plan->fused_count, 0,
+                plan->arena_bytes, plan->buffer_bytes};
   times.resize(step_count);
   profiling = config().debug == 3 || !config().trace_file.empty();
 
@@ -91,11 +91,15 @@ Executable::Impl::~Impl() {
 /// Feeds and results have none of their own: they are bound when the caller brings them.
 std::byte* Executable::Impl::own_address(const Buffer& buffer) {
   switch (buffer.kind) {
-    case Buffer::Kind::arena: return arena_.bytes() + buffer.offset;
-    case Buffer::Kind::variable: return variables.store().find(buffer.name)->memory.bytes();
-    case Buffer::Kind::constant: return const_cast<std::byte*>(buffer.memory.bytes());
+    case Buffer::Kind::arena:
+      return arena_.bytes() + buffer.offset;
+    case Buffer::Kind::variable:
+      return variables.store().find(buffer.name)->memory.bytes();
+    case Buffer::Kind::constant:
+      return const_cast<std::byte*>(buffer.memory.bytes());
     case Buffer::Kind::feed:
-    case Buffer::Kind::result: break;
+    case Buffer::Kind::result:
+      break;
   }
   return nullptr;
 }
@@ -106,9 +110,15 @@ void Executable::Impl::bind(BufferId root, std::byte* memory) {
   for (const auto& [in, step, index] : places_[root]) {
     Bound& bound = bound_[step];
     switch (in) {
-      case Place::In::reads: bound.reads[index] = memory; break;
-      case Place::In::writes: bound.writes[index] = memory; break;
-      case Place::In::memories: bound.memories[index].set_data_handle(memory); break;
+      case Place::In::reads:
+        bound.reads[index] = memory;
+        break;
+      case Place::In::writes:
+        bound.writes[index] = memory;
+        break;
+      case Place::In::memories:
+        bound.memories[index].set_data_handle(memory);
+        break;
     }
   }
 }
@@ -155,8 +165,8 @@ void Executable::Impl::check(std::size_t s) const {
     const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
     const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });
     if (bad != numbers + count) {
-      fail("run: step {} ({}{}{}) is the first to make a NaN, in its output {} of {}", s, step.label,
-           buffer.name.empty() ? "" : " ", buffer.name, w, step.writes.size());
+      fail("run: step {} ({}{}{}) is the first to make a NaN, in its output {} of {}", s,
+           step.label, buffer.name.empty() ? "" : " ", buffer.name, w, step.writes.size());
     }
   }
 }
@@ -243,7 +253,8 @@ std::vector<Tensor> Executable::run(const Feeds& feeds) {
   for (std::size_t i = 0; i < plan.feeds.size(); ++i) {
     const auto found = feeds.find(plan.feeds[i]);
     if (found == feeds.end()) {
-      fail<ArgumentError>("run: input \"{}\" ({}) was not given", plan.feeds[i], plan.feed_types[i]);
+      fail<ArgumentError>("run: input \"{}\" ({}) was not given", plan.feeds[i],
+                          plan.feed_types[i]);
     }
     held.push_back(found->second);
     impl_->bind_feed(i, held.back().bytes());
@@ -301,9 +312,9 @@ std::string Executable::report() const {
       "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
       "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",
       s.nodes, s.steps, s.fused, s.reorders, s.arena_bytes,
-      s.buffer_bytes == 0 ? 100.0
-                          : 100.0 * static_cast<double>(s.arena_bytes) /
-                                static_cast<double>(s.buffer_bytes),
+      s.buffer_bytes == 0
+          ? 100.0
+          : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
       s.buffer_bytes);
 }
 

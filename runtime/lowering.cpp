@@ -52,12 +52,11 @@ std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, con
   std::vector<bool> taken(shape.rank());
   onednn::Dims result_sizes, result_strides;
   for (std::size_t d = 0; d < sizes.size(); ++d) {
-    // Axis d of the layout is the free axis of the shape with its size and stride; axes of size 1 are
-    // all alike.
+    // Axis d of the layout is the free axis of the shape with its size and stride; axes of size 1
+    // are all alike.
     std::size_t axis = 0;
-    while (axis < shape.rank() &&
-           (taken[axis] || shape.begin()[axis] != sizes[d] ||
-            (sizes[d] != 1 && own[axis] != strides[d]))) {
+    while (axis < shape.rank() && (taken[axis] || shape.begin()[axis] != sizes[d] ||
+                                   (sizes[d] != 1 && own[axis] != strides[d]))) {
       ++axis;
     }
     if (axis == shape.rank()) return std::nullopt;

@@ -60,7 +60,8 @@ class Lowering {
   /// True for what an earlier step of this run made; false for inputs, variables and constants.
   bool computed(std::size_t i) const;
 
-  /// The input in the wanted layout; adds a reorder, shared between readers, only if it lies otherwise.
+  /// The input in the wanted layout; adds a reorder, shared between readers, only if it lies
+  /// otherwise.
   Operand read(std::size_t i, const Layout& wanted);
   Operand read(std::size_t i) { return read(i, layout(i)); }
   Operand read_row_major(std::size_t i) { return read(i, row_major(input(i))); }
@@ -71,8 +72,8 @@ class Lowering {
   Operand write_over(std::size_t o, const Operand& in);
   /// For a step that may put `out` where `in` lies, of the same size in bytes or smaller.
   void allow_over(const Operand& out, const Operand& in);
-  /// The output is the input: no work. The element counts and dtypes must be equal; the order of the
-  /// elements, row by row, is kept (reshape).
+  /// The output is the input: no work. The element counts and dtypes must be equal; the order of
+  /// the elements, row by row, is kept (reshape).
   void view(std::size_t o, std::size_t i);
   /// The output is what the operand holds, seen through a layout of the output's type.
   void view(std::size_t o, const Operand& in, const Layout& layout);

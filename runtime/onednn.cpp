@@ -29,11 +29,16 @@ std::string isa() {
 
 dnnl::memory::data_type data_type(DType dtype) {
   switch (dtype) {
-    case DType::f32: return dnnl::memory::data_type::f32;
-    case DType::bf16: return dnnl::memory::data_type::bf16;
-    case DType::s32: return dnnl::memory::data_type::s32;
-    case DType::s8: return dnnl::memory::data_type::s8;
-    case DType::u8: return dnnl::memory::data_type::u8;
+    case DType::f32:
+      return dnnl::memory::data_type::f32;
+    case DType::bf16:
+      return dnnl::memory::data_type::bf16;
+    case DType::s32:
+      return dnnl::memory::data_type::s32;
+    case DType::s8:
+      return dnnl::memory::data_type::s8;
+    case DType::u8:
+      return dnnl::memory::data_type::u8;
   }
   return dnnl::memory::data_type::undef;
 }
@@ -49,21 +54,19 @@ Desc any(const Dims& dims, DType dtype) {
   return Desc(dims, data_type(dtype), dnnl::memory::format_tag::any);
 }
 
-std::string implementation(const dnnl::primitive_desc_base& pd) {
-  return pd.impl_info_str();
-}
+std::string implementation(const dnnl::primitive_desc_base& pd) { return pd.impl_info_str(); }
 
 bool is_fast(const dnnl::primitive_desc_base& pd) {
   return std::string_view(pd.impl_info_str()).find("ref") == std::string_view::npos;
 }
 
 std::size_t padded_elements(const Desc& desc) {
-  const std::size_t width = size_of(desc.data_type() == dnnl::memory::data_type::f32 ||
-                                            desc.data_type() == dnnl::memory::data_type::s32
-                                        ? DType::f32
-                                    : desc.data_type() == dnnl::memory::data_type::bf16
-                                        ? DType::bf16
-                                        : DType::u8);
+  const std::size_t width =
+      size_of(desc.data_type() == dnnl::memory::data_type::f32 ||
+                      desc.data_type() == dnnl::memory::data_type::s32
+                  ? DType::f32
+              : desc.data_type() == dnnl::memory::data_type::bf16 ? DType::bf16
+                                                                  : DType::u8);
   return desc.get_size() / width;
 }
 
@@ -82,8 +85,8 @@ dnnl::eltwise_forward::primitive_desc eltwise(const dnnl::primitive_attr& attr,
 dnnl::eltwise_backward::primitive_desc eltwise_grad(const dnnl::primitive_attr& attr,
                                                     dnnl::algorithm algorithm, const Desc& data,
                                                     float a, float b) {
-  const dnnl::eltwise_forward::primitive_desc hint(
-      engine(), dnnl::prop_kind::forward_training, algorithm, data, data, a, b);
+  const dnnl::eltwise_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training,
+                                                   algorithm, data, data, a, b);
   return {engine(), algorithm, data, data, data, a, b, hint, attr};
 }
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float a, float b) {

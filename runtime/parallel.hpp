@@ -20,7 +20,7 @@ void parallel_for(std::size_t count, std::size_t grain, F f) {
     if (count > 0) f(std::size_t{0}, count);
     return;
   }
-#pragma omp parallel num_threads(static_cast<int>(threads))
+#pragma omp parallel num_threads(static_cast <int>(threads))
   {
     const auto i = static_cast<std::size_t>(omp_get_thread_num());
     const std::size_t first = count * i / threads, last = count * (i + 1) / threads;

@@ -16,9 +16,9 @@
 namespace weft {
 
 /// Where the elements of a value lie, and under which names. `md` is the physical layout; `plain`
-/// has the same axes (in oneDNN's order, perhaps with a flattened axis apart again), laid out as the
-/// value's own row-major order has them. Reading `md` while writing `plain` is therefore always the
-/// way to the numbers in order, and a reshape never has to touch either.
+/// has the same axes (in oneDNN's order, perhaps with a flattened axis apart again), laid out as
+/// the value's own row-major order has them. Reading `md` while writing `plain` is therefore always
+/// the way to the numbers in order, and a reshape never has to touch either.
 struct Layout {
   dnnl::memory::desc md, plain;
 
@@ -38,16 +38,16 @@ struct Buffer {
   Kind kind = Kind::arena;
   std::size_t bytes = 0;
   Layout layout;
-  std::string name;     ///< of the value, for messages
-  Tensor memory;        ///< of a constant: the bytes in `layout`
+  std::string name;  ///< of the value, for messages
+  Tensor memory;     ///< of a constant: the bytes in `layout`
   std::size_t index = 0;
   std::size_t offset = 0;
   std::optional<BufferId> shares;  ///< lies exactly where that buffer lies
 };
 
 /// Runs on the addresses of what a step reads and writes, in the order of Step::reads and writes.
-using Kernel =
-    std::function<void(std::span<const std::byte* const> reads, std::span<std::byte* const> writes)>;
+using Kernel = std::function<void(std::span<const std::byte* const> reads,
+                                  std::span<std::byte* const> writes)>;
 
 struct Step {
   std::string label;   ///< "conv2d+add+relu", or "reorder"
@@ -65,7 +65,7 @@ struct Step {
   };
   std::vector<Argument> arguments;
   Kernel kernel;
-  NodeId node = 0;        ///< of the last program, for messages
+  NodeId node = 0;  ///< of the last program, for messages
   bool is_reorder = false;
 };
 
@@ -76,11 +76,11 @@ struct VariableUpdate {
 struct Plan {
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
-  std::vector<std::string> feeds;          ///< names, by index
+  std::vector<std::string> feeds;  ///< names, by index
   std::vector<Type> feed_types;
   std::vector<Type> result_types;
   std::vector<VariableUpdate> updates;
-  std::size_t arena_bytes = 0;   ///< the arena, and the sum of the buffers that share it
+  std::size_t arena_bytes = 0;  ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
   std::size_t node_count = 0, fused_count = 0;  ///< for the report
 };

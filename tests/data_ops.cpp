@@ -60,7 +60,10 @@ Numbers weighted_gradient(Value y, Value x) {
 }
 
 /// What the op of a value simplifies to; an empty Value if nothing.
-Value simplified(Value value) { return value.op().simplify(value.inputs()).value_or(Value{}); }
+Value simplified(Value value) {
+  const auto simpler = value.op().simplify(value.inputs());
+  return simpler ? simpler->at(0) : Value{};
+}
 
 }  // namespace
 

@@ -20,7 +20,8 @@ Program fold(Program program) {
     }
     for (const Type& output : r.node.outputs) made += output.shape.elements();
     if (made > given) return std::nullopt;  // a broadcast scalar is better left a scalar
-    for (const Value& input : r.inputs) arrays.push_back(to_array(input.op().as<Constant>()->tensor));
+    for (const Value& input : r.inputs)
+      arrays.push_back(to_array(input.op().as<Constant>()->tensor));
     std::vector<Value> results;
     const auto folded = evaluate(r.node.op, types, arrays);
     for (std::size_t o = 0; o < folded.size(); ++o) {

@@ -92,8 +92,8 @@ struct Islands {
       }
     }
     while (!merged.empty()) {
-      const auto exposed = std::ranges::find_if(
-          merged, [&](int island) { return !is_private(island, id, merged); });
+      const auto exposed =
+          std::ranges::find_if(merged, [&](int island) { return !is_private(island, id, merged); });
       if (exposed == merged.end()) break;
       merged.erase(exposed);  // the others may be private only together with it: look again
     }
@@ -135,9 +135,9 @@ std::vector<Value> build(const Rewriting& r, const Program& program,
     for (const Value& input : node.inputs) {
       const auto member = std::ranges::lower_bound(members, input.node());
       const bool inside = member != members.end() && *member == input.node();
-      const auto index = inside ? inputs.size() + static_cast<std::size_t>(member - members.begin())
-                                : static_cast<std::size_t>(std::ranges::find(inputs, input) -
-                                                           inputs.begin());
+      const auto index =
+          inside ? inputs.size() + static_cast<std::size_t>(member - members.begin())
+                 : static_cast<std::size_t>(std::ranges::find(inputs, input) - inputs.begin());
       island.code += fmt::format("{}{}", step.arguments.empty() ? "" : ",", index);
       step.arguments.push_back(static_cast<std::uint32_t>(index));
     }

@@ -125,7 +125,9 @@ class Planner {
     }
   }
 
-  static std::size_t rounded(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+  static std::size_t rounded(std::size_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+  }
 
   Plan& plan_;
   std::vector<Lifetime> lives_;

@@ -28,7 +28,8 @@ Program fuse(Program program);
 Program islands(Program program);
 
 /// Program -> Plan: each op picks its layouts and emits its steps.
-///   results   how many of the program's outputs the caller wants; behind them come the new values of
+///   results   how many of the program's outputs the caller wants; behind them come the new values
+///   of
 ///             variables, then the variables themselves, in the same order
 Plan lower(const Program& program, std::size_t results, VariableStore& variables);
 

@@ -5,9 +5,9 @@
 
 namespace weft {
 
-// The gradient of a bias is the cotangent summed over all axes but the last, and the gradient of the
-// kernel beside it, which reads the same cotangent, can give that sum along the way. The sum usually
-// stands first, so the other op is built early here; cse merges it with its later self.
+// The gradient of a bias is the cotangent summed over all axes but the last, and the gradient of
+// the kernel beside it, which reads the same cotangent, can give that sum along the way. The sum
+// usually stands first, so the other op is built early here; cse merges it with its later self.
 Program share_sums(Program program) {
   const Graph& graph = program.graph;
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {

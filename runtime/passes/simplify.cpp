@@ -8,10 +8,9 @@ Program simplify(Program program) {
   while (changed) {
     changed = false;
     program = rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
-      const auto simpler = r.node.op.simplify(r.inputs);
-      if (!simpler) return std::nullopt;
-      changed = true;
-      return std::vector<Value>{*simpler};
+      auto simpler = r.node.op.simplify(r.inputs);
+      changed = changed || simpler;
+      return simpler;
     });
   }
   return program;
