@@ -10,6 +10,7 @@
 #include "graph/evaluate.hpp"
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
+#include "ops/cast.hpp"
 #include "ops/reduce.hpp"
 #include "ops/unary.hpp"
 
@@ -45,8 +46,10 @@ Projection project(const std::vector<Value>& values, Directions& directions) {
   Projection result;
   for (const Value& value : values) {
     if (!is_floating(value.dtype())) continue;
-    const Tensor direction = to_tensor(directions.next(value.shape()), value.dtype());
-    const Value parts = value * Graph::of(value).constant(direction);
+    // Sums are taken of f32; the reference evaluator does not round on the way there.
+    const Value numbers = value.dtype() == DType::f32 ? value : cast(value, DType::f32);
+    const Tensor direction = to_tensor(directions.next(value.shape()), DType::f32);
+    const Value parts = numbers * Graph::of(value).constant(direction);
     const Value total = sum(parts), magnitude = sum(abs(parts));
     result.total = result.total ? result.total + total : total;
     result.magnitude = result.magnitude ? result.magnitude + magnitude : magnitude;

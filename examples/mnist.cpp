@@ -108,10 +108,10 @@ int main(int argc, char** argv) {
   app.add_option("--data", options.data, "Folder of the four files of MNIST, plain or .gz")
       ->capture_default_str();
   app.add_option("--epochs", options.epochs, "How often to go through the training images")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "Images per step")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   app.add_option("--seed", options.seed,
                  "Of initial weights and shuffling: with the same number of threads, the same seed "
@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", options.threads,
                  "Threads to compute with; 0: as many as there are cores")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   app.add_flag("--report", options.report, "Say at the end where time and memory went");
   try {

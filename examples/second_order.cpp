@@ -46,9 +46,9 @@ Outcome train(float lambda) {
   };
   const Value x = graph.input(xs.type(), "x");
   const Value y = graph.input(ys.type(), "y");
-  const Value hidden =
-      tanh(matmul(x, parameter("w1", {1, units}, 2)) + parameter("b1", {units}, 1));
-  const Value output = matmul(hidden, parameter("w2", {units, 1}, 0.2f)) + parameter("b2", {1}, 0);
+  const Value w1 = parameter("w1", {1, units}, 2), b1 = parameter("b1", {units}, 1);
+  const Value w2 = parameter("w2", {units, 1}, 0.2f), b2 = parameter("b2", {1}, 0);
+  const Value output = matmul(tanh(matmul(x, w1) + b1), w2) + b2;
 
   // Each output depends on its own sample only, so the gradient of their sum holds all slopes.
   const Value slopes = gradients(sum(output), {x})[0];

@@ -15,7 +15,7 @@ Shape::Shape(std::span<const std::int64_t> sizes) : rank_(sizes.size()) {
     fail<ShapeError>("shape: {} axes are too many, at most {} are supported", sizes.size(),
                      max_rank);
   }
-  constexpr std::int64_t limit = std::int64_t{1} << 62;
+  constexpr std::int64_t limit = std::int64_t{1} << 60;
   std::int64_t elements = 1;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] < 0) fail<ShapeError>("shape: axis {} has the negative size {}", i, sizes[i]);

@@ -318,6 +318,16 @@ std::string Executable::report() const {
       s.buffer_bytes);
 }
 
+std::vector<Executable::Reorder> Executable::reorders() const {
+  std::vector<Reorder> found;
+  for (const Step& step : impl_->plan->steps) {
+    if (!step.is_reorder) continue;
+    const Buffer& moved = impl_->plan->buffers[step.writes[0]];
+    found.push_back({moved.name, moved.bytes});
+  }
+  return found;
+}
+
 std::string Executable::to_string() const {
   std::string out;
   for (std::size_t s = 0; s < impl_->plan->steps.size(); ++s) {

@@ -45,6 +45,12 @@ class Executable {
     std::size_t buffer_bytes = 0;  ///< the same without any reuse: the sum of all of them
   };
   const Statistics& statistics() const noexcept;
+  /// The reorders between layouts: of which value (a node's or variable's name), and its bytes.
+  struct Reorder {
+    std::string name;
+    std::size_t bytes;
+  };
+  std::vector<Reorder> reorders() const;
   /// One line a step: label and what runs it.
   std::string to_string() const;
 

@@ -252,10 +252,6 @@ void Lowering::view(std::size_t o, std::size_t i) {
   context_.place(node_, static_cast<std::uint32_t>(o), operand);
 }
 
-void Lowering::view(std::size_t o, const Operand& in, const Layout& layout) {
-  context_.place(node_, static_cast<std::uint32_t>(o), {in.buffer, layout});
-}
-
 std::string Lowering::describe() const {
   const Node& node = node_of(context_, node_);
   std::string out(node.op.name());

@@ -75,9 +75,6 @@ class Lowering {
   /// The output is the input: no work. The element counts and dtypes must be equal; the order of
   /// the elements, row by row, is kept (reshape).
   void view(std::size_t o, std::size_t i);
-  /// The output is what the operand holds, seen through a layout of the output's type.
-  void view(std::size_t o, const Operand& in, const Layout& layout);
-
   /// One oneDNN primitive. The scratchpad is added to the plan.
   using Arguments = std::vector<std::pair<int, Operand>>;
   void step(const dnnl::primitive_desc_base& pd, const Arguments& reads, const Arguments& writes);

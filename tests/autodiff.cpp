@@ -140,7 +140,7 @@ TEST_CASE("gradients: zeros where y does not depend on wrt") {
   CHECK(numbers_of(g[2], {}) == Numbers{0});  // another node, though the same number
 }
 
-TEST_CASE("gradients: several ys with seeds; an empty seed is zero") {
+TEST_CASE("gradients: several ys with seeds, an empty seed is zero") {
   Graph graph;
   const Value x = graph.input(f32({2}), "x");
   const Value a = square(x), b = x * 5.0f;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <random>
 #include <string>
 #include <unordered_map>
 
@@ -82,7 +83,7 @@ TEST_CASE("reshape: the same elements in row-major order") {
   CHECK(weighted_gradient(y, x) == Numbers{1, 2, 3, 4, 5, 6});
 }
 
-TEST_CASE("reshape: of a reshape is one; to the same shape is none") {
+TEST_CASE("reshape: of a reshape is one, to the same shape is none") {
   Graph graph;
   const Value x = counting(graph, {2, 3});
   CHECK(simplified(reshape(x, {2, 3})) == x);
@@ -216,7 +217,7 @@ TEST_CASE("slice, pad: errors") {
 
 // ---- concat and split
 
-TEST_CASE("concat: parts behind one another; split takes them apart again") {
+TEST_CASE("concat: parts behind one another, split takes them apart again") {
   Graph graph;
   const Value a = counting(graph, {2, 2}), b = counting(graph, {2, 1});
   const Value wide = concat({a, b, a}, -1);
@@ -330,18 +331,15 @@ TEST_CASE("gather, scatter_add, one_hot: an index out of range is an error when 
       {one_hot(i, 3), "index 3 (element 1 of the indices) is outside [0, 3)"}};
   const std::unordered_map<std::string, Array> feeds{
       {"x", Array({3, 2})}, {"updates", Array({2, 2})}, {"i", Array({2}, {0, 3})}};
-  for (const auto& [value, message] : cases) {
+  for (const auto& given : cases) {
+    const auto& [value, message] = given;
     CHECK_THROWS_WITH_AS(evaluate({value}, feeds),
                          (std::string(value.op().name()) + ": " + message).c_str(), ArgumentError);
     Executable executable = compile({value});
-    Feeds tensors;
-    for (const auto& [name, array] : feeds) {
-      tensors[name] = to_tensor(array, name == "i" ? DType::s32 : DType::f32);
+    Feeds tensors{{"i", Tensor::of<std::int32_t>({2}, {0, 3})}};
+    for (const Value& input : value.inputs()) {
+      if (input != i) tensors[input.name()] = Tensor(input.type());
     }
-    std::erase_if(tensors, [&](const auto& feed) {
-      return std::ranges::none_of(value.inputs(),
-                                  [&](Value input) { return input.name() == feed.first; });
-    });
     CHECK_THROWS_WITH_AS(executable.run(tensors), doctest::Contains(message.c_str()),
                          ArgumentError);
     tensors["i"] = Tensor::of<std::int32_t>({2}, {-1, 0});
@@ -459,7 +457,7 @@ TEST_CASE("random: element i is made of number i of the generator") {
   }
 }
 
-TEST_CASE("random: one key and stream, one result; another, another") {
+TEST_CASE("random: one key and stream, one result, another, another") {
   Graph graph;
   const Value key = integers(graph, {2}, {7, 0}), next = integers(graph, {2}, {7, 1});
   const Shape shape{50};

@@ -59,7 +59,7 @@ TEST_CASE("reachable: what outputs need") {
   CHECK(reachable(graph, {}) == std::vector<bool>(5));
 }
 
-TEST_CASE("topological order: inputs first; a cycle is an error") {
+TEST_CASE("topological order: inputs first, a cycle is an error") {
   const std::vector<std::pair<std::size_t, std::size_t>> edges{{3, 1}, {1, 0}, {3, 2}, {2, 0}};
   const std::vector<std::size_t> order = topological_order(5, edges);
   REQUIRE(order.size() == 5);

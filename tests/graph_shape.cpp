@@ -52,7 +52,7 @@ TEST_CASE("broadcast: sizes are equal or one of them is 1") {
       ShapeError);
 }
 
-TEST_CASE("axes: counted from the front, sorted; none means all") {
+TEST_CASE("axes: counted from the front, sorted, none means all") {
   const Shape shape{2, 3, 4};
   CHECK(axis_of(shape, -1, "sum") == 2);
   CHECK(axes_of(shape, std::vector<int>{-1, 0}, "sum") == std::vector<int>{0, 2});

@@ -207,7 +207,7 @@ TEST_CASE("read_npy: malformed headers") {
   }
 }
 
-TEST_CASE("read_npy: a file cut off anywhere is refused; no flipped bit does more than throw") {
+TEST_CASE("read_npy: a file cut off anywhere is refused, no flipped bit does more than throw") {
   TemporaryFolder folder;
   const std::string original = npy("<i4", "(2, 3)", raw<std::int32_t>({1, 2, 3, 4, 5, 6}));
   for (std::size_t size = 0; size < original.size(); ++size) {

@@ -203,7 +203,8 @@ struct Block {
   Value operator()(nn::Scope& scope, Value x) const {
     const Value seen = scope.state("seen", {});
     scope.update(seen, seen + 1.0f);
-    return x + second(scope, first(scope, x)) * scope.parameter("weight", {4}, "ones");
+    const Value y = second(scope, first(scope, x));
+    return x + y * scope.parameter("weight", {4}, "ones");
   }
 };
 

@@ -283,7 +283,7 @@ TEST_CASE("training: progress on the way") {
   CHECK(text.ends_with(" - 10ms/epoch - 5ms/step\n"));
   out.str("");
   model.evaluate(sectors(64, 1, false), {.verbose = 1, .console = console});
-  CHECK(out.str().starts_with("\n1/2 [===============>..............] - ETA: 0s - loss: "));
+  CHECK(out.str().starts_with("\n1/2 [==============>...............] - ETA: 0s - loss: "));
 }
 
 TEST_CASE("training: what does not fit") {

@@ -10,13 +10,13 @@
 namespace weft {
 
 struct Sample {
-  std::string op;    ///< what it exercises
+  std::string op;    ///< the builder that it calls
   std::string note;  ///< what is special about it
   std::vector<Tensor> inputs;
   std::function<std::vector<Value>(const std::vector<Value>&)> build;
-  /// False: the derivative is what the op says and not what differences of its numbers say
-  /// (rounding to bf16, stop_gradient).
+  /// False: the derivative is what the op says and not what differences of its numbers say.
   bool differences = true;
+  DType precision = DType::f32;  ///< the coarsest that numbers pass through on their way
 
   std::string name() const { return note.empty() ? op : op + ": " + note; }
 };

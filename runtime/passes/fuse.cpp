@@ -46,8 +46,21 @@ bool is_per_channel(const Type& b, const Type& full) {
          b.shape.elements() == full.shape[-1];
 }
 
-/// The nodes that `first` can take into its step, itself included.
-std::vector<NodeId> chain_from(const Program& program, NodeId first) {
+/// Can the node be applied where its input number `input` is made, reading its other inputs there?
+bool can_ride(const Node& node, std::uint32_t input) {
+  if (!node.op.rides_on(input)) return false;
+  const Type& type = node.outputs[0];
+  for (std::uint32_t i = 0; i < node.inputs.size(); ++i) {
+    const Type& other = node.inputs[i].type();
+    if (i == input) continue;
+    if (other != type && !is_per_channel(other, type) && other.shape.elements() != 1) return false;
+  }
+  return true;
+}
+
+/// The nodes that `first` can take into its step, itself included; `taken` belong to others.
+std::vector<NodeId> chain_from(const Program& program, NodeId first,
+                               const std::vector<bool>& taken) {
   const Graph& graph = program.graph;
   std::vector<NodeId> chain{first};
   if (!graph[first].op.traits().takes_epilogue) return chain;
@@ -57,7 +70,7 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first) {
     if (graph.uses(value).size() != 1 || std::ranges::count(program.outputs, value) > 0) break;
     const Use use = graph.uses(value)[0];
     const Node& user = graph[use.user];
-    if (user.outputs[0] != type || !user.op.rides_on(use.input)) break;
+    if (taken[use.user] || user.outputs[0] != type || !can_ride(user, use.input)) break;
     chain.push_back(use.user);
   }
   return chain;
@@ -95,7 +108,7 @@ Program fuse(Program program) {
   std::vector<bool> inside(graph.size());
   for (NodeId id = 0; id < graph.size(); ++id) {
     if (inside[id]) continue;
-    auto chain = chain_from(program, id);
+    auto chain = chain_from(program, id, inside);
     if (chain.size() < 2) continue;
     for (const NodeId member : chain) inside[member] = true;
     ends[chain.back()] = std::move(chain);

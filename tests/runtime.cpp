@@ -1,0 +1,231 @@
+// Executables: inputs, variables, memory, profiles, errors.
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <new>
+
+#include "autodiff/gradients.hpp"
+#include "graph/print.hpp"
+#include "ops/ops.hpp"
+#include "runtime/compile.hpp"
+#include "tests/nn_testing.hpp"
+
+namespace weft {
+namespace {
+
+using test::message_of;
+
+std::vector<float> numbers(const Tensor& tensor) { return to_floats(tensor); }
+
+TEST_CASE("run: inputs by name, outputs in order, the same value twice") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {3}}, "x");
+  const Value y = x * 2.0f;
+  Executable executable = compile({y, x, y});
+  const auto out = executable.run({{"x", Tensor::of<float>({3}, {1, 2, 3})}});
+  CHECK(numbers(out[0]) == std::vector<float>{2, 4, 6});
+  CHECK(numbers(out[1]) == std::vector<float>{1, 2, 3});
+  CHECK(numbers(out[2]) == std::vector<float>{2, 4, 6});
+  // Results are the caller's: another run leaves them alone.
+  executable.run({{"x", Tensor::of<float>({3}, {7, 7, 7})}});
+  CHECK(numbers(out[0]) == std::vector<float>{2, 4, 6});
+}
+
+TEST_CASE("run: in parts, over the executable's own tensors") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {2}}, "x");
+  Executable executable = compile({square(x)});
+  for (const float v : {1.0f, 2.0f, 3.0f}) {
+    executable.input("x").data<float>()[0] = v;
+    executable.step();
+    CHECK(executable.output(0).data<float>()[0] == v * v);
+    // A whole run in between changes nothing of this.
+    executable.run({{"x", Tensor::of<float>({2}, {9, 9})}});
+  }
+}
+
+TEST_CASE("run: feeds that do not fit") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {32, 28, 28, 1}}, "x");
+  const Value unused = graph.input({DType::f32, {1}}, "unused");
+  Executable executable = compile({sum(x)});
+  const Tensor good(x.type());
+  CHECK(message_of<ShapeError>([&] {
+          executable.run({{"x", Tensor(Type{DType::f32, {16, 28, 28, 1}})}});
+        }) == "run: input \"x\" is f32[16,28,28,1], but this executable was compiled for f32[32,28,28,1]");
+  CHECK(message_of<TypeError>([&] {
+          executable.run({{"x", Tensor(Type{DType::u8, x.shape()})}});
+        }) == "run: input \"x\" is u8[32,28,28,1], but this executable was compiled for f32[32,28,28,1]");
+  CHECK(message_of<ArgumentError>([&] { executable.run({}); }) ==
+        "run: input \"x\" (f32[32,28,28,1]) was not given");
+  CHECK(message_of<ArgumentError>([&] { executable.run({{"x", good}, {"z", good}}); }) ==
+        "run: there is no input \"z\"; there are: x");
+  CHECK(message_of<ArgumentError>([&] { executable.run({{"x", Tensor()}}); }) ==
+        "run: input \"x\" was given an empty tensor");
+  CHECK_NOTHROW(executable.run({{"x", good}, {"unused", Tensor(unused.type())}}));
+  CHECK(message_of<ArgumentError>([&] { executable.output(0); })
+            .starts_with("executable: output 0 of 1"));
+}
+
+TEST_CASE("compile: what cannot be") {
+  Graph graph, other;
+  const Value w = graph.variable({DType::f32, {2}}, "w");
+  const Value x = graph.input({DType::f32, {2}}, "x");
+  Variables variables;
+  CHECK(message_of<CompileError>([&] { compile({w * 2.0f}, variables); }) ==
+        "compile: variable \"w\" (f32[2]) has no value; set it in Variables first");
+  variables.set("w", Tensor::of<float>({3}, {1, 2, 3}));
+  CHECK(message_of<CompileError>([&] { compile({w * 2.0f}, variables); }) ==
+        "compile: variable \"w\" is f32[2] in the graph, but f32[3] in Variables");
+  CHECK(message_of<CompileError>([&] { compile({}); }) == "compile: there is nothing to compute");
+  CHECK(message_of<CompileError>([&] { compile({Value{}}); }) ==
+        "compile: an output is an empty Value");
+  CHECK(message_of<CompileError>([&] {
+          compile({x, other.input({DType::f32, {2}}, "y")});
+        }) == "compile: the outputs belong to different graphs");
+  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{x, x}}}); })
+            .starts_with("compile: the target of an update must be a variable"));
+  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{w, sum(x)}}}); }) ==
+        "compile: variable \"w\" is f32[2], but its update is f32[]");
+  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{w, x}, {w, x}}}); }) ==
+        "compile: variable \"w\" is updated twice");
+  graph.input({DType::f32, {2}}, "x");
+  CHECK(message_of<CompileError>([&] { compile({x + graph.value(graph.size() - 1)}); }) ==
+        "compile: two inputs are named \"x\"");
+}
+
+TEST_CASE("variables: named, shared by copies, typed") {
+  Variables variables;
+  const Variables same = variables;
+  variables.set("b", Tensor::of<float>({2}, {1, 2}));
+  variables.set("a", Tensor::scalar(3.0f));
+  CHECK(same.names() == std::vector<std::string>{"b", "a"});
+  CHECK(same.contains("a"));
+  CHECK(same.get("b").data<float>()[1] == 2);
+  CHECK(same.type("b") == Type{DType::f32, {2}});
+  CHECK(message_of<ArgumentError>([&] { same.get("c"); }) ==
+        "variables: there is no \"c\"; there are: b, a");
+  CHECK(message_of<ShapeError>([&] { variables.set("b", Tensor::scalar(1.0f)); }) ==
+        "variables: \"b\" is f32[2], but the value given is f32[]");
+  CHECK(message_of<TypeError>([&] { variables.set("b", Tensor::of<std::int32_t>({2}, {1, 2})); }) ==
+        "variables: \"b\" is f32[2], but the value given is s32[2]");
+  CHECK(message_of<ArgumentError>([&] { variables.set("b", Tensor()); }) ==
+        "variables: \"b\" was given an empty tensor");
+}
+
+TEST_CASE("variables: updates happen after all reads") {
+  Graph graph;
+  Variables variables;
+  const Type type{DType::f32, {2}};
+  const Value a = graph.variable(type, "a"), b = graph.variable(type, "b");
+  const Value count = graph.variable({DType::f32, {}}, "count");
+  variables.set("a", Tensor::of<float>({2}, {1, 2}));
+  variables.set("b", Tensor::of<float>({2}, {3, 4}));
+  variables.set("count", Tensor::scalar(0.0f));
+  // A swap, a counter, and an output that is the old value.
+  Executable executable =
+      compile({a, a + b}, variables, {.updates = {{a, b}, {b, a}, {count, count + 1.0f}}});
+  const auto first = executable.run(), second = executable.run();
+  CHECK(numbers(first[0]) == std::vector<float>{1, 2});
+  CHECK(numbers(second[0]) == std::vector<float>{3, 4});
+  CHECK(numbers(second[1]) == std::vector<float>{4, 6});
+  CHECK(numbers(variables.get("a")) == std::vector<float>{1, 2});
+  CHECK(variables.get("count").item<float>() == 2);
+}
+
+TEST_CASE("variables: set and get speak row-major, whatever the layout inside") {
+  Graph graph;
+  Variables variables;
+  Tensor kernel(Type{DType::f32, {3, 3, 16, 32}});
+  for (std::size_t i = 0; i < kernel.data<float>().size(); ++i) {
+    kernel.data<float>()[i] = static_cast<float>(i);
+  }
+  variables.set("kernel", kernel);
+  const Value x = graph.input({DType::f32, {2, 8, 8, 16}}, "x");
+  Executable executable = compile({conv2d(x, graph.variable(kernel.type(), "kernel"))}, variables);
+  CHECK(numbers(variables.get("kernel")) == numbers(kernel));
+  const auto zero = executable.run({{"x", Tensor::full(x.shape(), 1)}});
+  variables.set("kernel", Tensor(kernel.type()));
+  CHECK(numbers(executable.run({{"x", Tensor::full(x.shape(), 1)}})[0]) ==
+        std::vector<float>(zero[0].data<float>().size(), 0.0f));
+}
+
+TEST_CASE("layouts: between convolutions, pooling and dense nothing is reordered") {
+  Graph graph;
+  Variables variables;
+  const auto weight = [&](const char* name, const Shape& shape) {
+    variables.set(name, Tensor::full(shape, 0.01f));
+    return graph.variable({DType::f32, shape}, name);
+  };
+  const Value x = graph.input({DType::f32, {4, 16, 16, 16}}, "x");
+  Value h = relu(conv2d(x, weight("k1", {3, 3, 16, 32}), {.padding = {1, 1, 1, 1}}) + weight("b1", {32}));
+  h = max_pool2d(h);
+  h = relu(conv2d(h, weight("k2", {3, 3, 32, 32}), {.padding = {1, 1, 1, 1}}) + weight("b2", {32}));
+  h = flatten(max_pool2d(h));
+  const Value y = matmul(h, weight("dense", {512, 10}));
+  // Inference: at most the input is brought into the first convolution's layout.
+  CHECK(compile({y}, variables).statistics().reorders <= 1);
+}
+
+TEST_CASE("numbers: the first op that makes a NaN is named") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {2}}, "x");
+  const Value y = exp(log(x).named("the log")) + 1.0f;
+  Executable executable = compile({y}, {.check_numbers = true});
+  CHECK_NOTHROW(executable.run({{"x", Tensor::of<float>({2}, {1, 2})}}));
+  CHECK(message_of<Error>([&] { executable.run({{"x", Tensor::of<float>({2}, {1, -1})}}); }) ==
+        "run: step 0 (log \"the log\") is the first to make a NaN, in its output 0 of 1");
+}
+
+TEST_CASE("report, steps, profile and trace") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {64, 64}}, "x");
+  Executable executable = compile({relu(matmul(x, x))});
+  CHECK(executable.report().starts_with("2 nodes, 1 steps, 1 ops fused into others, 0 reorders"));
+  CHECK(executable.to_string().find("matmul+relu") != std::string::npos);
+  executable.profile(true);
+  for (int i = 0; i < 3; ++i) executable.run({{"x", Tensor(x.type())}});
+  const auto steps = executable.profile_steps();
+  REQUIRE(steps.size() == 1);
+  CHECK(steps[0].calls == 3);
+  CHECK(steps[0].is_primitive);
+  CHECK(executable.profile_table().find("matmul+relu") != std::string::npos);
+  const std::string path = std::string(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp") +
+                           "/weft_trace_test.json";
+  executable.write_trace(path);
+  std::string text;
+  std::getline(std::ifstream(path), text, '\0');
+  std::remove(path.c_str());
+  CHECK(text.starts_with("[\n{\"name\":\"matmul+relu\""));
+  CHECK(text.ends_with("}\n]\n"));
+  CHECK(message_of<IoError>([&] { executable.write_trace("/nowhere/trace.json"); }) ==
+        "trace: cannot write \"/nowhere/trace.json\"");
+}
+
+TEST_CASE("memory: what does not live at the same time shares its place") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {256, 256}}, "x");
+  Value h = x;
+  for (int i = 0; i < 20; ++i) h = softmax(matmul(h, x));
+  const auto s = compile({h}).statistics();
+  CHECK(s.buffer_bytes >= 38 * 256 * 256 * 4);  // the last one is the result's own
+  CHECK(s.arena_bytes <= 3 * 256 * 256 * 4 + 65536);
+}
+
+TEST_CASE("compile: 10000 nodes and no recursion") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {8}}, "x");
+  Value h = x;
+  for (int i = 0; i < 3334; ++i) h = sin(h * 0.5f) + x;  // sin keeps its own step from exp's kind
+  const Value y = sum(h);
+  Executable executable = compile({y, gradients(y, {x})[0]});
+  const auto out = executable.run({{"x", Tensor::full({8}, 0.1f)}});
+  CHECK(std::isfinite(out[0].item<float>()));
+}
+
+}  // namespace
+}  // namespace weft
