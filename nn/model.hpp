@@ -108,8 +108,8 @@ class Model {
   void set_learning_rate(double rate);
   std::int64_t iterations() const;  ///< steps since compile()
 
-  /// The executable of a training step for batches of that size, for reports and profiles; gone with
-  /// the next compile(). Throws as fit does.
+  /// The executable of a training step for batches of that size, for reports and profiles; gone
+  /// with the next compile(). Throws as fit does.
   Executable& training_step(const Dataset& data, std::int64_t batch_size);
 
  protected:

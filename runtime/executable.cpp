@@ -165,8 +165,8 @@ void Executable::Impl::check(std::size_t s) const {
     const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
     const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });
     if (bad != numbers + count) {
-      fail("run: step {} ({}{}{}) is the first to make a NaN, in its output {} of {}", s,
-           step.label, buffer.name.empty() ? "" : " ", buffer.name, w, step.writes.size());
+      fail("run: step {} ({}{}) is the first to make a NaN, in its output {} of {}", s, step.label,
+           buffer.name.empty() ? "" : fmt::format(" \"{}\"", buffer.name), w, step.writes.size());
     }
   }
 }

@@ -3,11 +3,11 @@
 
 #include <dlfcn.h>
 
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <string_view>
 
 #include "nn/nn.hpp"
@@ -34,13 +34,13 @@ void count(const void* caller) {
 }  // namespace
 
 #if !defined(__SANITIZE_ADDRESS__)
-void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   count(__builtin_return_address(0));
   if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 #endif
 
 namespace weft {
@@ -113,11 +113,17 @@ TEST_CASE("tutorial: after the first, a training step allocates nothing") {
   Executable& step = model.training_step(data, 64);
   step.step();
   step.step();
-  allocations = 0;
-  watching = true;
-  for (int i = 0; i < 5; ++i) step.step();
-  watching = false;
-  CHECK(allocations == 0);
+  const auto allocations_of = [](auto action) {
+    allocations = 0;
+    watching = true;
+    action();
+    watching = false;
+    return allocations.load();
+  };
+  CHECK(allocations_of([] { delete new std::string(100, 'x'); }) >= 1);  // the counter counts
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 5; ++i) step.step();
+        }) == 0);
 }
 #endif
 
