@@ -25,8 +25,9 @@ std::string described(Value value) {
 [[noreturn]] void fail_at(NodeId id, const std::vector<Value>& ys, const std::vector<Value>& wrt) {
   const Graph& graph = Graph::of(ys[0]);
   const std::vector<bool> above = reachable(graph, graph[id].inputs);
-  const auto y = std::ranges::find_if(ys, [&](Value v) { return reachable(graph, {v})[id]; });
-  const auto x = std::ranges::find_if(wrt, [&](Value v) { return above[v.node()]; });
+  const auto reaches = [&](Value v) -> bool { return reachable(graph, {v})[id]; };
+  const auto y = std::ranges::find_if(ys, reaches);
+  const auto x = std::ranges::find_if(wrt, [&](Value v) -> bool { return above[v.node()]; });
   fail<GradientError>(
       "gradients: no gradient flows from {} to {}: the path goes through {} (node {}), which has "
       "no "

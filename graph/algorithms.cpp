@@ -52,13 +52,14 @@ std::vector<std::optional<NodeId>> post_dominators(const Graph& graph, NodeId ex
   const auto table = [&](auto& values) {
     return boost::make_iterator_property_map(values.begin(), index);
   };
-  // Nodes from which no path leads to the exit keep the largest number: Boost passes over them then.
+  // Nodes from which no path leads to the exit keep the largest number: Boost passes over them
+  // then.
   const NodeId none = GraphTraits::null_vertex();
   std::vector<std::size_t> number(graph.size(), std::numeric_limits<std::size_t>::max());
   std::vector<NodeId> parent(graph.size(), none), by_number(graph.size(), none);
   std::vector<NodeId> tree(graph.size(), none);
-  boost::lengauer_tarjan_dominator_tree(upward, exit, index, table(number), table(parent), by_number,
-                                        table(tree));
+  boost::lengauer_tarjan_dominator_tree(upward, exit, index, table(number), table(parent),
+                                        by_number, table(tree));
   std::vector<std::optional<NodeId>> result(graph.size());
   for (std::size_t i = 0; i < tree.size(); ++i) {
     if (tree[i] != none) result[i] = tree[i];

@@ -24,8 +24,8 @@ std::string escaped(std::string_view text) {
 std::string label(const Node& node) {
   std::string out = std::string(node.op.name());
   if (!node.name.empty()) out += fmt::format("\\n{}", escaped(node.name));
-  const bool leaf = node.inputs.empty();
-  if (const std::string attributes = node.op.attributes(); !attributes.empty() && !leaf) {
+  const bool named = node.op.as<Input>() != nullptr || node.op.as<Variable>() != nullptr;
+  if (const std::string attributes = node.op.attributes(); !attributes.empty() && !named) {
     out += fmt::format("\\n{}", escaped(attributes));
   }
   return out + fmt::format("\\n{}", fmt::join(node.outputs, "\\n"));

@@ -50,7 +50,7 @@ void expect_floating(std::string_view op, std::span<const Type> inputs) {
 
 namespace detail {
 
-void print(std::string& out, bool value) { out += value ? "true" : "false"; }
+void print(std::string& out, bool value) { out += value ? "true" : ""; }  // false: left out
 void print(std::string& out, std::int64_t value) { out += fmt::to_string(value); }
 void print(std::string& out, double value) { out += fmt::format("{}", static_cast<float>(value)); }
 void print(std::string& out, std::string_view value) { out += value; }

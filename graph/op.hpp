@@ -35,8 +35,8 @@ struct VjpArgs {
 
 /// What an op says of itself to passes that do not know it.
 struct Traits {
-  bool differentiable = true;   ///< false: a gradient through this op is an error, or, if the op has
-                                ///< a `vjp` all the same, its outputs are constants to it
+  bool differentiable = true;  ///< false: a gradient through this op is an error, or, if the op has
+                               ///< a `vjp` all the same, its outputs are constants to it
   bool takes_epilogue = false;  ///< `lower` applies Lowering::epilogue
   bool takes_bias = false;      ///< `lower` adds Lowering::bias along the last axis
 };

@@ -36,10 +36,10 @@ Value logits_behind(Value prediction, std::string_view activation) {
 }
 
 /// -sum t log p for targets that are distributions over the last axis.
-Value cross_entropy(Value prediction, Value target, bool from_logits, bool normalize) {
+Value cross_entropy(Value prediction, Value target, bool from_logits) {
   const Value logits = from_logits ? prediction : logits_behind(prediction, "softmax");
   if (logits) return softmax_cross_entropy(logits, target);
-  const Value p = normalize ? prediction / sum(prediction, {-1}, Keep::axes) : prediction;
+  const Value p = prediction / sum(prediction, {-1}, Keep::axes);
   return -sum(target * log(clip(p, epsilon, 1 - epsilon)), {-1});
 }
 
@@ -101,12 +101,12 @@ Value CategoricalCrossentropy::operator()(Value prediction, Value target) const 
     const double classes = static_cast<double>(prediction.shape()[-1]);
     t = t * static_cast<float>(1 - label_smoothing) + static_cast<float>(label_smoothing / classes);
   }
-  return cross_entropy(prediction, t, from_logits, true);
+  return cross_entropy(prediction, t, from_logits);
 }
 
 Value SparseCategoricalCrossentropy::operator()(Value prediction, Value target) const {
   const Value classes = class_target(name(), prediction, target);
-  return cross_entropy(prediction, one_hot(classes, prediction.shape()[-1]), from_logits, false);
+  return cross_entropy(prediction, one_hot(classes, prediction.shape()[-1]), from_logits);
 }
 
 Value BinaryCrossentropy::operator()(Value prediction, Value target) const {

@@ -247,6 +247,10 @@ struct Argmax {
   }
 };
 
+void copy_floats(const Elementwise&, const float* const* in, float* out, std::size_t n) {
+  std::copy_n(in[0], n, out);
+}
+
 struct BroadcastTo {
   Shape shape;
   static constexpr auto fields = std::tuple{field("shape", &BroadcastTo::shape)};
@@ -273,6 +277,8 @@ struct BroadcastTo {
     if (in[0].shape() == shape) return in[0];
     return std::nullopt;
   }
+  /// One element, repeated, can be part of a loop that reads it; other widths cannot.
+  Elementwise elementwise() const { return {copy_floats}; }
   void lower(Lowering& l) const {
     l.step({l.read_row_major(0)}, {l.write_row_major(0)},
            [box = merged(box(l.input(0).shape)), bytes = size_of(l.output(0).dtype)](

@@ -160,7 +160,7 @@ void Executable::Impl::check(std::size_t s) const {
   const Step& step = plan->steps[s];
   for (std::size_t w = 0; w < step.writes.size(); ++w) {
     const Buffer& buffer = plan->buffers[step.writes[w]];
-    if (buffer.layout.md.data_type() != dnnl::memory::data_type::f32) continue;
+    if (onednn::data_type(buffer.layout.md) != dnnl::memory::data_type::f32) continue;
     const auto* numbers = reinterpret_cast<const float*>(bound_[s].writes[w]);
     const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
     const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });

@@ -61,13 +61,7 @@ bool is_fast(const dnnl::primitive_desc_base& pd) {
 }
 
 std::size_t padded_elements(const Desc& desc) {
-  const std::size_t width =
-      size_of(desc.data_type() == dnnl::memory::data_type::f32 ||
-                      desc.data_type() == dnnl::memory::data_type::s32
-                  ? DType::f32
-              : desc.data_type() == dnnl::memory::data_type::bf16 ? DType::bf16
-                                                                  : DType::u8);
-  return desc.get_size() / width;
+  return desc.get_size() / dnnl::memory::data_type_size(data_type(desc));
 }
 
 void cannot(const std::string& what, const dnnl::error& error) {
@@ -170,7 +164,7 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc) {
 
 bool same_memory(const Desc& a, const Desc& b) {
   if (a == b) return true;
-  if (!is_strided(a) || !is_strided(b) || a.data_type() != b.data_type()) return false;
+  if (!is_strided(a) || !is_strided(b) || data_type(a) != data_type(b)) return false;
   const Dims sizes = dims(a), a_strides = strides(a), b_strides = strides(b);
   if (sizes != dims(b)) return false;
   for (std::size_t i = 0; i < sizes.size(); ++i) {

@@ -37,8 +37,6 @@ using dnnl::pooling_backward;
 using dnnl::pooling_forward;
 using dnnl::softmax_backward;
 using dnnl::softmax_forward;
-inline constexpr auto softmax_accurate = dnnl::algorithm::softmax_accurate;
-inline constexpr auto softmax_log = dnnl::algorithm::softmax_log;
 
 template <class P, class... Args>
 typename P::primitive_desc forward(const dnnl::primitive_attr& attr, const Args&... args) {
@@ -50,6 +48,7 @@ typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr
   return typename P::primitive_desc(engine(), args..., hint, attr);
 }
 inline Dims dims(const Desc& desc) { return desc.get_dims(); }
+inline dnnl::memory::data_type data_type(const Desc& desc) { return desc.get_data_type(); }
 
 #else
 
@@ -57,8 +56,6 @@ using pooling_backward = dnnl::pooling_v2_backward;
 using pooling_forward = dnnl::pooling_v2_forward;
 using softmax_backward = dnnl::softmax_v2_backward;
 using softmax_forward = dnnl::softmax_v2_forward;
-inline constexpr auto softmax_accurate = dnnl::algorithm::softmax_accurate;
-inline constexpr auto softmax_log = dnnl::algorithm::softmax_log;
 
 template <class P, class... Args>
 typename P::primitive_desc forward(const dnnl::primitive_attr& attr, const Args&... args) {
@@ -70,6 +67,7 @@ typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr
   return typename P::primitive_desc(typename P::desc(args...), attr, engine(), hint);
 }
 inline Dims dims(const Desc& desc) { return desc.dims(); }
+inline dnnl::memory::data_type data_type(const Desc& desc) { return desc.data_type(); }
 
 #endif
 

@@ -69,7 +69,8 @@ TEST_CASE_FIXTURE(Fixture, "simplify: relu moves behind the max-pool, with its g
       CHECK(after.graph[id].outputs[0].shape == Shape{2, 3, 3, 4});  // pooled, not 6 by 6
     }
   }
-  std::unordered_map<std::string, Array> feeds{{"x", Array({2, 8, 8, 3})}, {"kernel", Array({3, 3, 3, 4})}};
+  std::unordered_map<std::string, Array> feeds{{"x", Array({2, 8, 8, 3})},
+                                               {"kernel", Array({3, 3, 3, 4})}};
   double number = 0.3;
   for (auto& [name, array] : feeds) {
     for (double& v : array.data) v = (number = 3.9 * number * (1 - number)) - 0.5;
@@ -104,7 +105,8 @@ TEST_CASE_FIXTURE(Fixture, "share_sums: a bias' gradient comes with the kernel's
   const Value loss = sum(square(y));
   const Program before = program_of(gradients(loss, {kernel, bias}));
   CHECK(ops_of(before).find("sum") != std::string::npos);
-  const Program after = prune(cse(share_sums(simplify(program_of(gradients(loss, {kernel, bias}))))));
+  const Program after =
+      prune(cse(share_sums(simplify(program_of(gradients(loss, {kernel, bias}))))));
   verify(after, "share_sums");
   CHECK(after.outputs[0].node() == after.outputs[1].node());
   CHECK(after.outputs[1].port() == 1);
@@ -125,7 +127,8 @@ TEST_CASE_FIXTURE(Fixture, "fuse: what others read, or no step could do, stays a
   CHECK(ops_of(fuse(program_of({relu(y), y}))) == "conv2d relu");
   CHECK(ops_of(fuse(program_of({relu(y + square(y))}))) == "conv2d square add relu");
   const Value per_sample = graph.input({DType::f32, {2, 1, 1, 1}}, "per_sample");
-  CHECK(ops_of(fuse(program_of({y + sum(per_sample, {3}, Keep::axes)}))).find('+') == std::string::npos);
+  CHECK(ops_of(fuse(program_of({y + sum(per_sample, {3}, Keep::axes)}))).find('+') ==
+        std::string::npos);
   CHECK(ops_of(fuse(program_of({erf(y)}))) == "conv2d erf");
   const Value wider = graph.input({DType::f32, {3, 2, 6, 6, 4}}, "wider");
   CHECK(ops_of(fuse(program_of({y + wider}))) == "conv2d add");
@@ -134,10 +137,11 @@ TEST_CASE_FIXTURE(Fixture, "fuse: what others read, or no step could do, stays a
 TEST_CASE_FIXTURE(Fixture, "fuse: a fused node decomposes into what it was made of") {
   const Program program = fuse(program_of({relu(conv2d(x, kernel) + bias)}));
   verify(program, "fuse");
-  const Program apart = rewrite(program, [](const Rewriting& r) -> std::optional<std::vector<Value>> {
-    if (!r.node.op.has_decompose()) return std::nullopt;
-    return r.node.op.decompose(r.inputs);
-  });
+  const Program apart =
+      rewrite(program, [](const Rewriting& r) -> std::optional<std::vector<Value>> {
+        if (!r.node.op.has_decompose()) return std::nullopt;
+        return r.node.op.decompose(r.inputs);
+      });
   CHECK(ops_of(apart) == "conv2d add relu");
 }
 
@@ -158,7 +162,8 @@ TEST_CASE_FIXTURE(Fixture, "islands: a reader outside keeps them apart") {
   verify(program, "islands");
   CHECK(ops_of(program) == "island exp island");
   // Other shapes are other loops.
-  CHECK(ops_of(islands(program_of({sum(square(bias) + 1.0f) * 2.0f + 1.0f}))) == "island sum island");
+  CHECK(ops_of(islands(program_of({sum(square(bias) + 1.0f) * 2.0f + 1.0f}))) ==
+        "island sum island");
 }
 
 TEST_CASE_FIXTURE(Fixture, "expand: an op without a kernel becomes its decomposition") {

@@ -54,21 +54,27 @@ TEST_CASE("run: feeds that do not fit") {
   const Value unused = graph.input({DType::f32, {1}}, "unused");
   Executable executable = compile({sum(x)});
   const Tensor good(x.type());
-  CHECK(message_of<ShapeError>([&] {
-          executable.run({{"x", Tensor(Type{DType::f32, {16, 28, 28, 1}})}});
-        }) == "run: input \"x\" is f32[16,28,28,1], but this executable was compiled for f32[32,28,28,1]");
+  CHECK(
+      message_of<ShapeError>([&] {
+        executable.run({{"x", Tensor(Type{DType::f32, {16, 28, 28, 1}})}});
+      }) ==
+      "run: input \"x\" is f32[16,28,28,1], but this executable was compiled for f32[32,28,28,1]");
   CHECK(message_of<TypeError>([&] {
           executable.run({{"x", Tensor(Type{DType::u8, x.shape()})}});
-        }) == "run: input \"x\" is u8[32,28,28,1], but this executable was compiled for f32[32,28,28,1]");
+        }) ==
+        "run: input \"x\" is u8[32,28,28,1], but this executable was compiled for f32[32,28,28,1]");
   CHECK(message_of<ArgumentError>([&] { executable.run({}); }) ==
         "run: input \"x\" (f32[32,28,28,1]) was not given");
-  CHECK(message_of<ArgumentError>([&] { executable.run({{"x", good}, {"z", good}}); }) ==
-        "run: there is no input \"z\"; there are: x");
-  CHECK(message_of<ArgumentError>([&] { executable.run({{"x", Tensor()}}); }) ==
-        "run: input \"x\" was given an empty tensor");
+  CHECK(message_of<ArgumentError>([&] {
+          executable.run({{"x", good}, {"z", good}});
+        }) == "run: there is no input \"z\"; there are: x");
+  CHECK(message_of<ArgumentError>([&] {
+          executable.run({{"x", Tensor()}});
+        }) == "run: input \"x\" was given an empty tensor");
   CHECK_NOTHROW(executable.run({{"x", good}, {"unused", Tensor(unused.type())}}));
-  CHECK(message_of<ArgumentError>([&] { executable.output(0); })
-            .starts_with("executable: output 0 of 1"));
+  CHECK(message_of<ArgumentError>([&] {
+          executable.output(0);
+        }).starts_with("executable: output 0 of 1"));
 }
 
 TEST_CASE("compile: what cannot be") {
@@ -87,15 +93,19 @@ TEST_CASE("compile: what cannot be") {
   CHECK(message_of<CompileError>([&] {
           compile({x, other.input({DType::f32, {2}}, "y")});
         }) == "compile: the outputs belong to different graphs");
-  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{x, x}}}); })
-            .starts_with("compile: the target of an update must be a variable"));
-  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{w, sum(x)}}}); }) ==
-        "compile: variable \"w\" is f32[2], but its update is f32[]");
-  CHECK(message_of<CompileError>([&] { compile({x}, {.updates = {{w, x}, {w, x}}}); }) ==
-        "compile: variable \"w\" is updated twice");
+  CHECK(message_of<CompileError>([&] {
+          compile({x}, {.updates = {{x, x}}});
+        }).starts_with("compile: the target of an update must be a variable"));
+  CHECK(message_of<CompileError>([&] {
+          compile({x}, {.updates = {{w, sum(x)}}});
+        }) == "compile: variable \"w\" is f32[2], but its update is f32[]");
+  CHECK(message_of<CompileError>([&] {
+          compile({x}, {.updates = {{w, x}, {w, x}}});
+        }) == "compile: variable \"w\" is updated twice");
   const Value another = graph.input({DType::f32, {3}}, "x");
-  CHECK(message_of<CompileError>([&] { compile({x, another}); }) ==
-        "compile: two inputs are named \"x\"");
+  CHECK(message_of<CompileError>([&] {
+          compile({x, another});
+        }) == "compile: two inputs are named \"x\"");
 }
 
 TEST_CASE("variables: named, shared by copies, typed") {
@@ -111,8 +121,9 @@ TEST_CASE("variables: named, shared by copies, typed") {
         "variables: there is no \"c\"; there are: b, a");
   CHECK(message_of<ShapeError>([&] { variables.set("b", Tensor::scalar(1.0f)); }) ==
         "variables: \"b\" is f32[2], but the value given is f32[]");
-  CHECK(message_of<TypeError>([&] { variables.set("b", Tensor::of<std::int32_t>({2}, {1, 2})); }) ==
-        "variables: \"b\" is f32[2], but the value given is s32[2]");
+  CHECK(message_of<TypeError>([&] {
+          variables.set("b", Tensor::of<std::int32_t>({2}, {1, 2}));
+        }) == "variables: \"b\" is f32[2], but the value given is s32[2]");
   CHECK(message_of<ArgumentError>([&] { variables.set("b", Tensor()); }) ==
         "variables: \"b\" was given an empty tensor");
 }
@@ -162,7 +173,8 @@ TEST_CASE("layouts: between convolutions, pooling and dense nothing is reordered
     return graph.variable({DType::f32, shape}, name);
   };
   const Value x = graph.input({DType::f32, {4, 16, 16, 16}}, "x");
-  Value h = relu(conv2d(x, weight("k1", {3, 3, 16, 32}), {.padding = {1, 1, 1, 1}}) + weight("b1", {32}));
+  Value h =
+      relu(conv2d(x, weight("k1", {3, 3, 16, 32}), {.padding = {1, 1, 1, 1}}) + weight("b1", {32}));
   h = max_pool2d(h);
   h = relu(conv2d(h, weight("k2", {3, 3, 32, 32}), {.padding = {1, 1, 1, 1}}) + weight("b2", {32}));
   h = flatten(max_pool2d(h));
@@ -177,8 +189,9 @@ TEST_CASE("numbers: the first op that makes a NaN is named") {
   const Value y = exp(log(x).named("the log")) + 1.0f;
   Executable executable = compile({y}, {.check_numbers = true});
   CHECK_NOTHROW(executable.run({{"x", Tensor::of<float>({2}, {1, 2})}}));
-  CHECK(message_of<Error>([&] { executable.run({{"x", Tensor::of<float>({2}, {1, -1})}}); }) ==
-        "run: step 0 (log \"the log\") is the first to make a NaN, in its output 0 of 1");
+  CHECK(message_of<Error>([&] {
+          executable.run({{"x", Tensor::of<float>({2}, {1, -1})}});
+        }) == "run: step 0 (log \"the log\") is the first to make a NaN, in its output 0 of 1");
 }
 
 TEST_CASE("report, steps, profile and trace") {
@@ -194,8 +207,8 @@ TEST_CASE("report, steps, profile and trace") {
   CHECK(steps[0].calls == 3);
   CHECK(steps[0].is_primitive);
   CHECK(executable.profile_table().find("matmul+relu") != std::string::npos);
-  const std::string path = std::string(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp") +
-                           "/weft_trace_test.json";
+  const std::string path =
+      std::string(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp") + "/weft_trace_test.json";
   executable.write_trace(path);
   std::string text;
   std::getline(std::ifstream(path), text, '\0');

@@ -1,0 +1,212 @@
+// Weft against Keras 3: layers, losses and training steps on the numbers that
+// tests/reference/generate.py wrote.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/npy.hpp"
+#include "nn/nn.hpp"
+
+namespace weft::test {
+namespace {
+
+// An output is a sum of at most 48 products of numbers around 1, or a function of one number, each
+// step good to 6e-8: libraries differ by the order of summation and the last bits of a function,
+// up to 5e-6 in all. The least mistake, gelu by tanh instead of erf, makes 5e-4.
+constexpr double layer_tolerance = 1e-5;
+// A loss is a short sum, with a logarithm or two.
+constexpr double loss_tolerance = 1e-6;
+// 20 steps add up rounding of 3e-7. The least mistake, an epsilon that Adam adds after instead of
+// before the correction of its second moment, makes 6e-5.
+constexpr double training_tolerance = 1e-5;
+
+Tensor read(const std::string& name) {
+  return read_npy(std::filesystem::path(WEFT_SOURCE_DIR "/tests/reference/data") / (name + ".npy"));
+}
+
+/// The largest |got - wanted| / max(|wanted|, least); infinite if one of them is NaN.
+double difference(const Tensor& got, const Tensor& wanted, double least) {
+  REQUIRE(got.shape() == wanted.shape());
+  const std::vector<float> a = to_floats(got), b = to_floats(wanted);
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double scale = std::max(std::abs(static_cast<double>(b[i])), least);
+    const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])) / scale;
+    largest = std::isnan(d) ? INFINITY : std::max(largest, d);
+  }
+  return largest;
+}
+
+/// What one layer makes of x, with the given weights.
+Tensor predict(const nn::Layer& layer, const Tensor& x, const std::vector<Tensor>& weights = {}) {
+  nn::Sequential model{layer};
+  model.build(nn::Column(x).row_shape());
+  model.set_weights(weights);
+  return model.predict(x, {.verbose = 0});
+}
+
+void check_layer(const std::string& reference, const nn::Layer& layer, const std::string& x,
+                 const std::vector<std::string>& weights = {}) {
+  CAPTURE(reference);
+  std::vector<Tensor> values;
+  for (const std::string& name : weights) values.push_back(read("layers/" + name));
+  const Tensor y = predict(layer, read("layers/" + x), values);
+  CHECK(difference(y, read("layers/" + reference), 1) < layer_tolerance);
+}
+
+/// Weights one after the other, each row-major.
+Tensor flat(const std::vector<Tensor>& weights) {
+  std::vector<float> numbers;
+  for (const Tensor& weight : weights) {
+    const auto data = weight.data<float>();
+    numbers.insert(numbers.end(), data.begin(), data.end());
+  }
+  return Tensor::of<float>({static_cast<std::int64_t>(numbers.size())}, numbers);
+}
+
+void set_flat(nn::Model& model, const Tensor& numbers) {
+  std::vector<Tensor> weights;
+  std::size_t first = 0;
+  for (const auto& weight : model.weights()) {
+    const auto count = static_cast<std::size_t>(weight.shape.elements());
+    weights.push_back(Tensor::of<float>(weight.shape, numbers.data<float>().subspan(first, count)));
+    first += count;
+  }
+  REQUIRE(first == numbers.data<float>().size());
+  model.set_weights(weights);
+}
+
+/// The loss of each batch, in the order of the data.
+std::vector<float> losses_of_batches(nn::Model& model, const nn::Dataset& data,
+                                     std::int64_t batch_size) {
+  std::vector<float> losses;
+  double before = 0;
+  const auto from_running_mean = [&](nn::Model&, std::int64_t batch, nn::Logs& logs) {
+    const double sum = logs["loss"] * static_cast<double>(batch + 1);
+    losses.push_back(static_cast<float>(sum - before));
+    before = sum;
+  };
+  model.fit(data, {.batch_size = batch_size,
+                   .shuffle = false,
+                   .verbose = 0,
+                   .callbacks = {{.on_train_batch_end = from_running_mean}}});
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("reference: convolution as in Keras") {
+  const auto check = [](const std::string& name, const nn::Conv2DConfig& config) {
+    check_layer("conv2d_" + name, nn::Conv2D(6, {4, 3}, config), "images",
+                {config.groups == 1 ? "conv2d_kernel" : "conv2d_kernel_of_groups", "conv2d_bias"});
+  };
+  check("same", {.padding = "same"});
+  check("valid", {});
+  check("same_strides", {.strides = 2, .padding = "same"});
+  check("valid_strides", {.strides = {2, 3}});
+  check("same_dilation", {.padding = "same", .dilation_rate = 2});
+  check("valid_dilation", {.dilation_rate = 2});
+  check("groups", {.padding = "same", .groups = 2});
+}
+
+TEST_CASE("reference: pooling as in Keras") {
+  for (const std::string padding : {"same", "valid"}) {
+    const nn::Pooling2DConfig overlapping{.strides = 2, .padding = padding};
+    const nn::Pooling2DConfig mixed{.strides = {3, 1}, .padding = padding};
+    check_layer("max_3_" + padding, nn::MaxPooling2D(3, overlapping), "images");
+    check_layer("max_2x4_" + padding, nn::MaxPooling2D({2, 4}, mixed), "images");
+    check_layer("average_3_" + padding, nn::AveragePooling2D(3, overlapping), "images");
+    check_layer("average_2x4_" + padding, nn::AveragePooling2D({2, 4}, mixed), "images");
+  }
+}
+
+TEST_CASE("reference: dense as in Keras, on vectors and on sequences of them") {
+  const std::vector<Tensor> weights{read("layers/dense_kernel"), read("layers/dense_bias")};
+  const Tensor x = read("layers/dense_x");
+  const Tensor vectors = Tensor::of<float>({3, 5}, x.data<float>().subspan(0, 15));
+  const Tensor y2 = predict(nn::Dense(7), vectors, weights);
+  const Tensor y3 = predict(nn::Dense(7), x, weights);
+  CHECK(difference(y2, read("layers/dense_rank2"), 1) < layer_tolerance);
+  CHECK(difference(y3, read("layers/dense_rank3"), 1) < layer_tolerance);
+}
+
+TEST_CASE("reference: activations as in Keras") {
+  for (const std::string name : {"linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid",
+                                 "log_sigmoid", "tanh", "softplus", "softsign", "swish", "silu",
+                                 "mish", "gelu", "exponential", "softmax", "log_softmax"}) {
+    check_layer("activation_" + name, nn::Activation(name), "activation_x");
+  }
+}
+
+TEST_CASE("reference: losses as in Keras") {
+  struct Case {
+    std::string reference;
+    nn::Loss loss;
+    std::string prediction, target;
+  };
+  using nn::BinaryCrossentropy, nn::CategoricalCrossentropy, nn::SparseCategoricalCrossentropy;
+  for (const Case& c : {
+           Case{"categorical", CategoricalCrossentropy{}, "probabilities", "one_hot"},
+           Case{"categorical_logits", CategoricalCrossentropy{.from_logits = true}, "logits",
+                "one_hot"},
+           Case{"categorical_smooth", CategoricalCrossentropy{.label_smoothing = 0.1},
+                "probabilities", "one_hot"},
+           Case{"categorical_logits_smooth",
+                CategoricalCrossentropy{.from_logits = true, .label_smoothing = 0.1}, "logits",
+                "one_hot"},
+           Case{"sparse", SparseCategoricalCrossentropy{}, "probabilities", "labels"},
+           Case{"sparse_logits", SparseCategoricalCrossentropy{.from_logits = true}, "logits",
+                "labels"},
+           Case{"binary", BinaryCrossentropy{}, "probabilities", "binary"},
+           Case{"binary_logits", BinaryCrossentropy{.from_logits = true}, "logits", "binary"},
+           Case{"binary_smooth", BinaryCrossentropy{.label_smoothing = 0.1}, "probabilities",
+                "binary"},
+           Case{"mse", nn::MeanSquaredError{}, "logits", "numbers"},
+           Case{"mae", nn::MeanAbsoluteError{}, "logits", "numbers"},
+       }) {
+    CAPTURE(c.reference);
+    const Tensor p = read("losses/" + c.prediction), t = read("losses/" + c.target);
+    Graph graph;
+    const Value loss = c.loss(graph.input(p.type(), "p"), graph.input(t.type(), "t"));
+    const Tensor got = compile({loss}).run({{"p", p}, {"t", t}})[0];
+    CHECK(difference(got, read("losses/" + c.reference + "_loss"), 0) < loss_tolerance);
+  }
+}
+
+TEST_CASE("reference: 20 steps of training as in Keras, by optimizer") {
+  struct Case {
+    std::string reference;
+    nn::Optimizer optimizer;
+  };
+  const nn::Dataset data(read("training/x"), read("training/y"));
+  for (const Case& c : {
+           Case{"sgd", nn::SGD{.learning_rate = 0.1}},
+           Case{"momentum", nn::SGD{.learning_rate = 0.01, .momentum = 0.9}},
+           Case{"nesterov", nn::SGD{.learning_rate = 0.01, .momentum = 0.9, .nesterov = true}},
+           Case{"adam", nn::Adam{.learning_rate = 0.01}},
+           Case{"adamw", nn::AdamW{.learning_rate = 0.01}},
+           Case{"rmsprop", nn::RMSprop{.learning_rate = 0.01}},
+       }) {
+    CAPTURE(c.reference);
+    nn::Sequential model{nn::Input({8, 8, 1}),
+                         nn::Conv2D(4, 3, {.padding = "same", .activation = "relu"}),
+                         nn::MaxPooling2D(2),
+                         nn::Flatten{},
+                         nn::Dense(8, {.activation = "relu"}),
+                         nn::Dense(3, {.activation = "softmax"})};
+    set_flat(model, read("training/initial"));
+    model.compile({.optimizer = c.optimizer, .loss = "categorical_crossentropy"});
+    const std::vector<float> losses = losses_of_batches(model, data, 8);
+    const std::string reference = "training/" + c.reference;
+    CHECK(difference(Tensor::of<float>({20}, losses), read(reference + "_losses"), 0) <
+          training_tolerance);
+    CHECK(difference(flat(model.get_weights()), read(reference + "_weights"), 1) <
+          training_tolerance);
+  }
+}
+
+}  // namespace weft::test

@@ -1,0 +1,212 @@
+"""Writes what Keras 3 computes to data/, for tests/reference.cpp to compare Weft with.
+
+The tests need only the files, which are kept with the sources. To write them anew:
+
+    python3 -m venv /tmp/reference
+    /tmp/reference/bin/pip install keras==3.15.1 jax==0.10.2 numpy==2.4.6
+    /tmp/reference/bin/python tests/reference/generate.py
+
+All inputs come from fixed seeds, so that another run writes the same bytes; another processor may
+change the last bits of what Keras computes.
+
+    data/layers/    one batch of images, what Conv2D and pooling make of it; the same for Dense
+    data/losses/    predictions and targets, the loss of each sample
+    data/training/  samples and weights, the loss of each of 20 batches and the weights after them,
+                    by optimizer; weights are one vector, in the order of get_weights()
+"""
+
+import os
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+DATA = Path(__file__).parent / "data"
+BATCH_SIZE = 8
+STEPS = 20
+
+ACTIVATIONS = [
+    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "log_sigmoid", "tanh",
+    "softplus", "softsign", "swish", "silu", "mish", "gelu", "exponential", "softmax",
+    "log_softmax",
+]
+
+
+def write(name, array):
+    """Integers stay integers, the rest becomes float32."""
+    array = np.asarray(array)
+    kind = np.int32 if array.dtype.kind in "iu" else np.float32
+    path = DATA / f"{name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array.astype(kind))
+
+
+def normal(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def write_convolutions(images, rng):
+    # On 7 x 8 images, a 4 x 3 kernel with padding "same" needs more zeros after than before, also
+    # with strides of 2.
+    kernel, bias = normal(rng, 4, 3, 4, 6), normal(rng, 6)
+    kernel_of_groups = normal(rng, 4, 3, 2, 6)
+    write("layers/conv2d_kernel", kernel)
+    write("layers/conv2d_kernel_of_groups", kernel_of_groups)
+    write("layers/conv2d_bias", bias)
+    cases = {
+        "same": {"padding": "same"},
+        "valid": {},
+        "same_strides": {"padding": "same", "strides": 2},
+        "valid_strides": {"strides": (2, 3)},
+        "same_dilation": {"padding": "same", "dilation_rate": 2},
+        "valid_dilation": {"dilation_rate": 2},
+        "groups": {"padding": "same", "groups": 2},
+    }
+    for name, arguments in cases.items():
+        layer = keras.layers.Conv2D(6, (4, 3), **arguments)
+        layer.build(images.shape)
+        layer.set_weights([kernel_of_groups if "groups" in arguments else kernel, bias])
+        write(f"layers/conv2d_{name}", layer(images))
+
+
+def write_poolings(images):
+    for name, pooling in [("max", keras.layers.MaxPooling2D),
+                          ("average", keras.layers.AveragePooling2D)]:
+        for padding in ["same", "valid"]:
+            y = pooling(3, strides=2, padding=padding)(images)
+            write(f"layers/{name}_3_{padding}", y)
+            y = pooling((2, 4), strides=(3, 1), padding=padding)(images)
+            write(f"layers/{name}_2x4_{padding}", y)
+
+
+def write_dense(rng):
+    x, kernel, bias = normal(rng, 2, 3, 5), normal(rng, 5, 7), normal(rng, 7)
+    write("layers/dense_x", x)
+    write("layers/dense_kernel", kernel)
+    write("layers/dense_bias", bias)
+    for rank, samples in [(2, x[0]), (3, x)]:
+        layer = keras.layers.Dense(7)
+        layer.build(samples.shape)
+        layer.set_weights([kernel, bias])
+        write(f"layers/dense_rank{rank}", layer(samples))
+
+
+def write_activations(rng):
+    # Zero, where most of them have an edge, and far out, where naive formulas overflow.
+    x = np.concatenate([np.linspace(-6, 6, 61), [-100, -30, 30]]).astype(np.float32)
+    x = rng.permutation(x).reshape(8, 8)
+    write("layers/activation_x", x)
+    for name in ACTIVATIONS:
+        # exp(100) is no float.
+        y = keras.activations.get(name)(np.minimum(x, 30))
+        write(f"layers/activation_{name}", y)
+
+
+def write_layers():
+    rng = np.random.default_rng(1)
+    # Mostly negative: a maximum that took padding for zeros would show.
+    images = normal(rng, 2, 7, 8, 4) - 1
+    write("layers/images", images)
+    write_convolutions(images, rng)
+    write_poolings(images)
+    write_dense(rng)
+    write_activations(rng)
+
+
+def write_losses():
+    rng = np.random.default_rng(2)
+    samples, classes = 8, 5
+    # Not scaled to sum up to 1, and with both ends: what is scaled and clipped differs by loss.
+    probabilities = rng.uniform(0.02, 0.98, (samples, classes)).astype(np.float32)
+    probabilities[0, 1] = probabilities[1, 2] = 0
+    probabilities[0, 0] = probabilities[2, 3] = 1
+    logits = 3 * normal(rng, samples, classes)
+    labels = np.array([1, 2, 0, 4, 3, 0, 2, 1])
+    one_hot = np.eye(classes)[labels]
+    binary = rng.integers(0, 2, (samples, classes)).astype(np.float32)
+    numbers = normal(rng, samples, classes)
+    for name, array in {
+        "probabilities": probabilities, "logits": logits, "labels": labels, "one_hot": one_hot,
+        "binary": binary, "numbers": numbers,
+    }.items():
+        write(f"losses/{name}", array)
+
+    categorical = keras.losses.CategoricalCrossentropy
+    sparse = keras.losses.SparseCategoricalCrossentropy
+    bce = keras.losses.BinaryCrossentropy
+    for name, loss, arguments, target, prediction in [
+        ("categorical", categorical, {}, one_hot, probabilities),
+        ("categorical_logits", categorical, {"from_logits": True}, one_hot, logits),
+        ("categorical_smooth", categorical, {"label_smoothing": 0.1}, one_hot, probabilities),
+        ("categorical_logits_smooth", categorical,
+         {"from_logits": True, "label_smoothing": 0.1}, one_hot, logits),
+        ("sparse", sparse, {}, labels, probabilities),
+        ("sparse_logits", sparse, {"from_logits": True}, labels, logits),
+        ("binary", bce, {}, binary, probabilities),
+        ("binary_logits", bce, {"from_logits": True}, binary, logits),
+        ("binary_smooth", bce, {"label_smoothing": 0.1}, binary, probabilities),
+        ("mse", keras.losses.MeanSquaredError, {}, numbers, logits),
+        ("mae", keras.losses.MeanAbsoluteError, {}, numbers, logits),
+    ]:
+        write(f"losses/{name}_loss", loss(reduction="none", **arguments)(target, prediction))
+
+
+def bright_thirds(rng, count):
+    """Images of noise where the upper, middle or lower rows are brighter: three classes."""
+    labels = rng.integers(0, 3, count)
+    images = rng.uniform(0, 0.7, (count, 8, 8, 1))
+    for image, label in zip(images, labels):
+        image[3 * label : 3 * label + 2] += 0.3
+    return images.astype(np.float32), np.eye(3, dtype=np.float32)[labels]
+
+
+def network():
+    return keras.Sequential([
+        keras.layers.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, padding="same", activation="relu"),
+        keras.layers.MaxPooling2D(2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(8, activation="relu"),
+        keras.layers.Dense(3, activation="softmax"),
+    ])
+
+
+def flat(weights):
+    return np.concatenate([w.ravel() for w in weights])
+
+
+def write_training():
+    rng = np.random.default_rng(3)
+    x, y = bright_thirds(rng, BATCH_SIZE * STEPS)
+    initial = [0.3 * normal(rng, *w.shape) for w in network().get_weights()]
+    write("training/x", x)
+    write("training/y", y)
+    write("training/initial", flat(initial))
+    optimizers = keras.optimizers
+    for name, optimizer in {
+        "sgd": optimizers.SGD(0.1),
+        "momentum": optimizers.SGD(0.01, momentum=0.9),
+        "nesterov": optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        "adam": optimizers.Adam(0.01),
+        "adamw": optimizers.AdamW(0.01),
+        "rmsprop": optimizers.RMSprop(0.01),
+    }.items():
+        model = network()
+        model.set_weights(initial)
+        model.compile(optimizer=optimizer, loss="categorical_crossentropy")
+        losses = []
+        for first in range(0, len(x), BATCH_SIZE):
+            model.reset_metrics()
+            batch = slice(first, first + BATCH_SIZE)
+            losses.append(model.train_on_batch(x[batch], y[batch]))
+        write(f"training/{name}_losses", np.array(losses, np.float32))
+        write(f"training/{name}_weights", flat(model.get_weights()))
+
+
+if __name__ == "__main__":
+    write_layers()
+    write_losses()
+    write_training()
