@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "graph/print.hpp"
+#include "ops/all_reduce.hpp"
+#include "ops/binary.hpp"
 
 namespace weft::nn {
 
@@ -63,7 +65,11 @@ void Scope::update(Value state, Value next) {
     fail<ShapeError>("scope: \"{}\" is {}, but its update is {}", state.name(), state.type(),
                      next.type());
   }
-  if (training()) trace_->updates.push_back({state, next});
+  if (!training()) return;
+  if (trace_->replicas > 1) {
+    next = all_reduce(next) * (1.0f / static_cast<float>(trace_->replicas));
+  }
+  trace_->updates.push_back({state, next});
 }
 
 Scope::RandomSource Scope::random() {

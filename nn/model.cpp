@@ -5,6 +5,8 @@
 
 #include "autodiff/gradients.hpp"
 #include "graph/print.hpp"
+#include "ops/all_reduce.hpp"
+#include "ops/binary.hpp"
 #include "ops/reduce.hpp"
 #include "runtime/compile.hpp"
 
@@ -265,16 +267,23 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
 }
 
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, const Column& y) {
+  // The batch is cut among replicas: the graph is that of one slice.
+  const std::size_t replicas = suitable_replicas(batch);
+  const std::int64_t slice = batch / static_cast<std::int64_t>(replicas);
   const Type y_type =
-      mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(batch, y.row_shape())};
-  const std::string key = fmt::format("{} {} {}", static_cast<int>(mode), batch, y_type);
+      mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(slice, y.row_shape())};
+  const std::string key = fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, y_type);
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   Graph graph;
-  Trace trace{graph, variables_, config.seed, mode == Mode::train};
+  Trace trace{graph, variables_, config.seed, mode == Mode::train, replicas};
   Scope scope(trace);
-  const Value x = graph.input({DType::f32, with_batch(batch, config.input_shape)}, "x");
+  const Value x = graph.input({DType::f32, with_batch(slice, config.input_shape)}, "x");
   const Value prediction = call(scope, x);
+  // What a slice adds to the mean over the whole batch.
+  const auto share = [&](Value mean) {
+    return replicas == 1 ? mean : mean * (1.0f / static_cast<float>(replicas));
+  };
   std::vector<Value> outputs;
   if (mode == Mode::predict) {
     outputs = {prediction};
@@ -282,15 +291,17 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
     const Value target = graph.input(y_type, "y");
     {
       const NameScope named(graph, "loss");
-      outputs.push_back(batch_mean(training_->loss.name, training_->loss(prediction, target)));
+      outputs.push_back(share(batch_mean(training_->loss.name, training_->loss(prediction, target))));
     }
     for (const Metric& metric : training_->metrics) {
       const NameScope named(graph, metric.name);
-      outputs.push_back(batch_mean(metric.name, metric(prediction, target)));
+      outputs.push_back(share(batch_mean(metric.name, metric(prediction, target))));
     }
     if (mode == Mode::train) append_training(trace, outputs[0]);
+    for (Value& output : outputs) output = all_reduce(output);
   }
-  Executable executable = weft::compile(outputs, variables_, {.updates = trace.updates});
+  Executable executable =
+      weft::compile(outputs, variables_, {.updates = trace.updates, .replicas = replicas});
   Tensor x_memory = input_of(executable, "x"), y_memory = input_of(executable, "y");
   Tensor key_memory = input_of(executable, "random_key");
   return compiled_[key] =
@@ -298,7 +309,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
                                                  std::move(y_memory), std::move(key_memory)});
 }
 
-/// The gradients of the loss, and what the optimizer makes of them.
+/// The gradients of the loss, summed over replicas, and what the optimizer makes of them.
 void Model::append_training(Trace& trace, Value loss) {
   std::vector<Trace::Weight> trained;
   std::vector<Value> parameters;
@@ -311,6 +322,7 @@ void Model::append_training(Trace& trace, Value loss) {
   {
     const NameScope named(trace.graph, "gradients");
     slopes = gradients(loss, parameters);
+    for (Value& slope : slopes) slope = all_reduce(slope);
   }
   const Optimizer& optimizer = training_->optimizer;
   const NameScope named(trace.graph, optimizer.name);

@@ -34,12 +34,15 @@ void expect_at_least(std::int64_t least, std::string_view call, std::string_view
   }
 }
 
-/// Seed and step as the key of a step's random numbers.
+/// Seed and step as the key of a step's random numbers; each replica's seed is another.
 void write_key(Tensor& key, std::uint64_t seed, std::int64_t step) {
   if (!key) return;
   const auto numbers = key.data<std::int32_t>();
-  numbers[0] = static_cast<std::int32_t>(static_cast<std::uint32_t>(seed ^ (seed >> 32)));
-  numbers[1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(step));
+  for (std::size_t i = 0; i < numbers.size(); i += 2) {
+    const std::uint64_t own = seed + i / 2 * 0x9e3779b97f4a7c15u;
+    numbers[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(own ^ (own >> 32)));
+    numbers[i + 1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(step));
+  }
 }
 
 }  // namespace

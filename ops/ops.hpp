@@ -1,6 +1,7 @@
 // Every op's builder, for users.
 #pragma once
 
+#include "ops/all_reduce.hpp"
 #include "ops/binary.hpp"
 #include "ops/cast.hpp"
 #include "ops/concat.hpp"

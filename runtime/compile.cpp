@@ -1,6 +1,8 @@
 // The compiler's table of contents.
 #include "runtime/compile.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -70,6 +72,20 @@ void check_updates(const std::vector<Update>& updates) {
   }
 }
 
+/// The number of OpenMP threads, for as long as this lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(std::max(count, 1));
+  }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
 std::set<std::string> input_names(const Graph& graph) {
   std::set<std::string> names;
   for (NodeId id = 0; id < graph.size(); ++id) {
@@ -79,6 +95,16 @@ std::set<std::string> input_names(const Graph& graph) {
 }
 
 }  // namespace
+
+std::size_t suitable_replicas(std::int64_t batch) {
+  constexpr std::int64_t least_rows = 8;
+  for (std::int64_t replicas = omp_get_max_threads(); replicas > 1; --replicas) {
+    if (batch % replicas == 0 && batch / replicas >= least_rows) {
+      return static_cast<std::size_t>(replicas);
+    }
+  }
+  return 1;
+}
 
 Executable compile(const std::vector<Value>& outputs, const Variables& variables,
                    const CompileOptions& options) {
@@ -108,8 +134,14 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
     program = pass.run(std::move(program));
     show(program, pass.name, i, number);
   }
-  Plan plan = lower(program, outputs.size(), variables.store());
-  plan = plan_memory(std::move(plan));
+  if (options.replicas < 1) fail<CompileError>("compile: there must be at least one replica");
+  Plan plan;
+  {
+    // Primitives are made for the number of threads that will run them.
+    const ThreadCount threads(omp_get_max_threads() / static_cast<int>(options.replicas));
+    plan = lower(program, outputs.size(), variables.store(), options.replicas);
+  }
+  plan = plan_memory(replicate(std::move(plan)));
   plan.node_count = program.graph.size();
   plan.fused_count = options.fuse ? unfused - program.graph.size() : 0;
 

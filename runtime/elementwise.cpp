@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "runtime/parallel.hpp"
 
 namespace weft {
 namespace {
@@ -11,8 +10,6 @@ namespace {
 // Floats of every value that one pass over the code handles: small enough that two dozen live
 // values stay in a first-level cache of 32 KiB, large enough that the calls cost little.
 constexpr std::size_t block = 256;
-// Elements that are worth another thread.
-constexpr std::size_t grain = 32 * 1024;
 
 /// A region with a register for each result; a register is used again after its last reader.
 struct Compiled {
@@ -127,11 +124,10 @@ void lower_region(Lowering& l, const Region& region) {
       if (!single[i]) l.allow_over(writes[o], reads[i]);
     }
   }
-  l.step(reads, writes,
-         [compiled = compile_region(region, std::move(single)), elements](auto in, auto out) {
-           parallel_for(elements, grain, [&](std::size_t first, std::size_t last) {
-             run(compiled, in, out, first, last);
-           });
+  l.step(reads, writes, elements,
+         [compiled = compile_region(region, std::move(single))](
+             auto in, auto out, std::size_t first, std::size_t last) {
+           run(compiled, in, out, first, last);
          });
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/config.hpp"
 #include "runtime/executable_impl.hpp"
 #include "runtime/onednn.hpp"
+#include "runtime/parallel.hpp"
 #include "runtime/variable_store.hpp"
 
 namespace weft {
@@ -23,28 +24,21 @@ double seconds(std::chrono::steady_clock::duration d) {
 
 }  // namespace
 
-Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<std::string> unused)
-    : plan(std::make_shared<const Plan>(std::move(p))),
-      variables(std::move(v)),
-      check_numbers(check),
-      poison(poisoned),
-      unused_inputs(std::move(unused)),
-      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan->arena_bytes)}}),
-      stream_(onednn::engine()) {
-  const std::size_t step_count = plan->steps.size(), buffer_count = plan->buffers.size();
-  statistics = {plan->node_count,  step_count,        plan->fused_count, 0,
-                plan->arena_bytes, plan->buffer_bytes};
-  times.resize(step_count);
-  profiling = config().debug == 3 || !config().trace_file.empty();
+// ---- Instance
 
+Instance::Instance(const Plan& plan, const Variables& variables)
+    : plan_(plan),
+      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}}),
+      stream_(onednn::engine()) {
+  const std::size_t step_count = plan.steps.size(), buffer_count = plan.buffers.size();
   std::vector<BufferId> roots(buffer_count);
   for (BufferId id = 0; id < buffer_count; ++id) {
     roots[id] = id;
-    while (plan->buffers[roots[id]].shares) roots[id] = *plan->buffers[roots[id]].shares;
+    while (plan.buffers[roots[id]].shares) roots[id] = *plan.buffers[roots[id]].shares;
   }
   places_.resize(buffer_count);
   for (std::size_t s = 0; s < step_count; ++s) {
-    const Step& step = plan->steps[s];
+    const Step& step = plan.steps[s];
     Bound bound;
     bound.reads.resize(step.reads.size());
     bound.writes.resize(step.writes.size());
@@ -60,21 +54,136 @@ Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<
     for (std::size_t i = 0; i < step.writes.size(); ++i) {
       places_[roots[step.writes[i]]].push_back({Place::In::writes, s, i});
     }
-    statistics.reorders += step.is_reorder;
     bound_.push_back(std::move(bound));
   }
 
-  feed_buffers_.resize(plan->feeds.size());
-  result_buffers_.resize(plan->result_types.size());
+  feed_buffers_.resize(plan.feeds.size());
+  result_buffers_.resize(plan.result_types.size());
   addresses_.resize(buffer_count);
   for (BufferId id = 0; id < buffer_count; ++id) {
-    const Buffer& buffer = plan->buffers[id];
+    const Buffer& buffer = plan.buffers[id];
     if (buffer.kind == Buffer::Kind::feed) feed_buffers_[buffer.index] = id;
     if (buffer.kind == Buffer::Kind::result) result_buffers_[buffer.index] = id;
     if (roots[id] == id) {
-      if (std::byte* address = own_address(buffer); address != nullptr) bind(id, address);
+      if (std::byte* address = own_address(buffer, variables); address != nullptr) {
+        bind(id, address);
+      }
     }
   }
+}
+
+/// Feeds and results have none of their own: they are bound when the caller brings them.
+std::byte* Instance::own_address(const Buffer& buffer, const Variables& variables) {
+  switch (buffer.kind) {
+    case Buffer::Kind::arena: return arena_.bytes() + buffer.offset;
+    case Buffer::Kind::variable: return variables.store().find(buffer.name)->memory.bytes();
+    case Buffer::Kind::constant: return const_cast<std::byte*>(buffer.memory.bytes());
+    case Buffer::Kind::feed:
+    case Buffer::Kind::result: break;
+  }
+  return nullptr;
+}
+
+void Instance::bind(BufferId root, std::byte* memory) {
+  if (addresses_[root] == memory) return;
+  addresses_[root] = memory;
+  for (const auto& [in, step, index] : places_[root]) {
+    Bound& bound = bound_[step];
+    switch (in) {
+      case Place::In::reads: bound.reads[index] = memory; break;
+      case Place::In::writes: bound.writes[index] = memory; break;
+      case Place::In::memories: bound.memories[index].set_data_handle(memory); break;
+    }
+  }
+}
+
+void Instance::poison() {
+  const std::span<float> numbers(reinterpret_cast<float*>(arena_.bytes()),
+                                 plan_.arena_bytes / sizeof(float));
+  std::ranges::fill(numbers, std::nanf(""));
+}
+
+void Instance::execute(std::size_t s) {
+  const Step& step = plan_.steps[s];
+  Bound& bound = bound_[s];
+  if (step.range) return execute_range(s, 0, step.elements);
+  if (step.kernel) return step.kernel(bound.reads, bound.writes);
+  const auto status =
+      dnnl_primitive_execute(step.primitive.get(), stream_.get(),
+                             static_cast<int>(bound.arguments.size()), bound.arguments.data());
+  if (status != dnnl_success) {
+    fail("run: {} ({}) failed in oneDNN with status {}", step.label, step.detail,
+         static_cast<int>(status));
+  }
+}
+
+void Instance::execute_range(std::size_t s, std::size_t first, std::size_t last) {
+  constexpr std::size_t grain = 32 * 1024;  // elements that are worth another thread
+  const Step& step = plan_.steps[s];
+  const Bound& bound = bound_[s];
+  parallel_for(last - first, grain, [&](std::size_t from, std::size_t to) {
+    step.range(bound.reads, bound.writes, first + from, first + to);
+  });
+}
+
+void Instance::check(std::size_t s) const {
+  const Step& step = plan_.steps[s];
+  if (step.is_cut) return;  // a replica has only its part of the numbers
+  for (std::size_t w = 0; w < step.writes.size(); ++w) {
+    const Buffer& buffer = plan_.buffers[step.writes[w]];
+    if (onednn::data_type(buffer.layout.md) != dnnl::memory::data_type::f32) continue;
+    const auto* numbers = reinterpret_cast<const float*>(bound_[s].writes[w]);
+    const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
+    const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });
+    if (bad != numbers + count) {
+      fail("run: step {} ({}{}) is the first to make a NaN, in its output {} of {}", s, step.label,
+           buffer.name.empty() ? "" : fmt::format(" \"{}\"", buffer.name), w, step.writes.size());
+    }
+  }
+}
+
+// ---- Impl
+
+namespace {
+
+/// out[i] = sum of in[i] over replicas, always in the same order.
+void sum_replicas(std::span<const std::unique_ptr<Instance>> instances, std::size_t replica,
+                  std::size_t step, std::size_t first, std::size_t last) {
+  auto* out = reinterpret_cast<float*>(instances[replica]->write(step, 0));
+  const auto in = [&](std::size_t r) {
+    return reinterpret_cast<const float*>(instances[r]->read(step, 0));
+  };
+  std::copy(in(0) + first, in(0) + last, out + first);
+  for (std::size_t r = 1; r < instances.size(); ++r) {
+    const float* more = in(r);
+    for (std::size_t i = first; i < last; ++i) out[i] += more[i];
+  }
+}
+
+}  // namespace
+
+Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<std::string> unused)
+    : plan(std::move(p)),
+      variables(std::move(v)),
+      check_numbers(check),
+      poison(poisoned),
+      unused_inputs(std::move(unused)) {
+  for (std::size_t r = 0; r < plan.replicas; ++r) {
+    instances_.push_back(std::make_unique<Instance>(plan, variables));
+  }
+  if (plan.replicas > 1) {
+    team_ = Team::of(plan.replicas);
+    threads_each_ = std::max(1, omp_get_max_threads() / static_cast<int>(plan.replicas));
+    for (const Type& type : plan.result_types) spare_.emplace_back(type);
+  }
+  statistics = {plan.node_count, plan.steps.size(), plan.fused_count, 0, plan.arena_bytes,
+                plan.buffer_bytes, plan.replicas};
+  for (const Step& step : plan.steps) {
+    statistics.reorders += step.is_reorder;
+    statistics.meetings += step.meets;
+  }
+  times.resize(plan.steps.size());
+  profiling = config().debug == 3 || !config().trace_file.empty();
 }
 
 Executable::Impl::~Impl() {
@@ -88,108 +197,95 @@ Executable::Impl::~Impl() {
   }
 }
 
-/// Feeds and results have none of their own: they are bound when the caller brings them.
-std::byte* Executable::Impl::own_address(const Buffer& buffer) {
-  switch (buffer.kind) {
-    case Buffer::Kind::arena:
-      return arena_.bytes() + buffer.offset;
-    case Buffer::Kind::variable:
-      return variables.store().find(buffer.name)->memory.bytes();
-    case Buffer::Kind::constant:
-      return const_cast<std::byte*>(buffer.memory.bytes());
-    case Buffer::Kind::feed:
-    case Buffer::Kind::result:
-      break;
-  }
-  return nullptr;
+Type Executable::Impl::whole(const Type& slice, bool uniform) const {
+  if (uniform || plan.replicas == 1) return slice;
+  return {slice.dtype,
+          slice.shape.with(0, slice.shape[0] * static_cast<std::int64_t>(plan.replicas))};
 }
 
-void Executable::Impl::bind(BufferId root, std::byte* memory) {
-  if (addresses_[root] == memory) return;
-  addresses_[root] = memory;
-  for (const auto& [in, step, index] : places_[root]) {
-    Bound& bound = bound_[step];
-    switch (in) {
-      case Place::In::reads:
-        bound.reads[index] = memory;
-        break;
-      case Place::In::writes:
-        bound.writes[index] = memory;
-        break;
-      case Place::In::memories:
-        bound.memories[index].set_data_handle(memory);
-        break;
+Type Executable::Impl::feed_type(std::size_t index) const {
+  const Type& slice = plan.feed_types[index];
+  return whole(slice, slice.shape.rank() == 0);
+}
+
+Type Executable::Impl::result_type(std::size_t index) const {
+  return whole(plan.result_types[index], plan.replicas == 1 || plan.result_is_uniform[index]);
+}
+
+void Executable::Impl::bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results) {
+  for (std::size_t r = 0; r < instances_.size(); ++r) {
+    for (std::size_t i = 0; i < feeds.size(); ++i) {
+      const Type& slice = plan.feed_types[i];
+      const std::size_t offset = slice.shape.rank() == 0 ? 0 : r * slice.bytes();
+      instances_[r]->bind_feed(i, const_cast<std::byte*>(feeds[i].bytes()) + offset);
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const bool spare = r > 0 && plan.result_is_uniform[i];
+      const std::size_t offset = spare ? 0 : r * plan.result_types[i].bytes();
+      instances_[r]->bind_result(i, (spare ? spare_[i] : results[i]).bytes() + offset);
     }
   }
 }
 
-void Executable::Impl::bind_feed(std::size_t index, std::byte* memory) {
-  bind(feed_buffers_[index], memory);
-}
-
-void Executable::Impl::bind_result(std::size_t index, std::byte* memory) {
-  bind(result_buffers_[index], memory);
-}
-
-std::size_t Executable::Impl::feed_index(const std::string& name) const {
-  const auto found = std::ranges::find(plan->feeds, name);
-  if (found == plan->feeds.end()) {
-    fail<ArgumentError>("run: there is no input \"{}\"; there are: {}", name,
-                        fmt::join(plan->feeds, ", "));
+void Executable::Impl::execute(std::size_t replica, std::size_t s) {
+  const Step& step = plan.steps[s];
+  Instance& instance = *instances_[replica];
+  const std::size_t n = step.elements, count = plan.replicas;
+  const std::size_t first = step.is_cut ? n * replica / count : 0;
+  const std::size_t last = step.is_cut ? n * (replica + 1) / count : n;
+  if (step.all_reduce) {
+    sum_replicas(instances_, replica, s, first, last);
+  } else if (step.is_cut) {
+    instance.execute_range(s, first, last);
+  } else {
+    instance.execute(s);
   }
-  return static_cast<std::size_t>(found - plan->feeds.begin());
+  if (check_numbers) instance.check(s);
 }
 
-void Executable::Impl::execute(std::size_t s) {
-  const Step& step = plan->steps[s];
-  Bound& bound = bound_[s];
-  if (step.kernel) {
-    step.kernel(bound.reads, bound.writes);
-    return;
-  }
-  const auto status =
-      dnnl_primitive_execute(step.primitive.get(), stream_.get(),
-                             static_cast<int>(bound.arguments.size()), bound.arguments.data());
-  if (status != dnnl_success) {
-    fail("run: {} ({}) failed in oneDNN with status {}", step.label, step.detail,
-         static_cast<int>(status));
-  }
-}
-
-void Executable::Impl::check(std::size_t s) const {
-  const Step& step = plan->steps[s];
-  for (std::size_t w = 0; w < step.writes.size(); ++w) {
-    const Buffer& buffer = plan->buffers[step.writes[w]];
-    if (onednn::data_type(buffer.layout.md) != dnnl::memory::data_type::f32) continue;
-    const auto* numbers = reinterpret_cast<const float*>(bound_[s].writes[w]);
-    const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
-    const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });
-    if (bad != numbers + count) {
-      fail("run: step {} ({}{}) is the first to make a NaN, in its output {} of {}", s, step.label,
-           buffer.name.empty() ? "" : fmt::format(" \"{}\"", buffer.name), w, step.writes.size());
+void Executable::Impl::run_replica(std::size_t replica) {
+  if (poison) instances_[replica]->poison();
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+    const Step& step = plan.steps[s];
+    if (step.meets) team_->barrier();
+    if (step.is_last && replica > 0) continue;
+    if (!profiling || replica > 0) {
+      execute(replica, s);
+      continue;
     }
+    Time& time = times[s];
+    time.start = Clock::now();
+    execute(replica, s);
+    time.last = Clock::now() - time.start;
+    time.total += time.last;
+    ++time.calls;
   }
 }
 
 void Executable::Impl::run() {
-  if (poison) {
-    const std::span<float> numbers(reinterpret_cast<float*>(arena_.bytes()),
-                                   plan->arena_bytes / sizeof(float));
-    std::ranges::fill(numbers, std::nanf(""));
+  if (team_) {
+    team_->run(threads_each_, [this](std::size_t replica) { run_replica(replica); });
+  } else {
+    run_replica(0);
   }
-  for (std::size_t s = 0; s < plan->steps.size(); ++s) {
-    if (profiling) {
-      Time& time = times[s];
-      time.start = Clock::now();
-      execute(s);
-      time.last = Clock::now() - time.start;
-      time.total += time.last;
-      ++time.calls;
-    } else {
-      execute(s);
-    }
-    if (check_numbers) check(s);
+}
+
+void Executable::Impl::make_own_tensors() {
+  if (inputs.empty()) {
+    for (std::size_t i = 0; i < plan.feeds.size(); ++i) inputs.emplace_back(feed_type(i));
   }
+  if (outputs.empty()) {
+    for (std::size_t i = 0; i < plan.result_types.size(); ++i) outputs.emplace_back(result_type(i));
+  }
+}
+
+std::size_t Executable::Impl::feed_index(const std::string& name) const {
+  const auto found = std::ranges::find(plan.feeds, name);
+  if (found == plan.feeds.end()) {
+    fail<ArgumentError>("run: there is no input \"{}\"; there are: {}", name,
+                        fmt::join(plan.feeds, ", "));
+  }
+  return static_cast<std::size_t>(found - plan.feeds.begin());
 }
 
 std::string Executable::Impl::profile_table() const {
@@ -207,7 +303,7 @@ std::string Executable::Impl::profile_table() const {
     out += fmt::format("{:>5} {:>9} {:>10.1f} {:>5.1f}%  {:<44} {}\n", s, time.calls,
                        seconds(time.total) * 1e6 / static_cast<double>(time.calls),
                        100 * seconds(time.total) / std::max(seconds(all), 1e-12),
-                       plan->steps[s].label, plan->steps[s].detail);
+                       plan.steps[s].label, plan.steps[s].detail);
   }
   return out + fmt::format("{:>5} {:>9} {:>10.3f} s in all\n", "", "", seconds(all));
 }
@@ -220,7 +316,7 @@ void Executable::Impl::write_trace(const std::string& path) const {
     out << fmt::format(
         "{}\n{{\"name\":\"{}\",\"cat\":\"{}\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":{:.3f},"
         "\"dur\":{:.3f}}}",
-        s > 0 ? "," : "", plan->steps[s].label, plan->steps[s].detail,
+        s > 0 ? "," : "", plan.steps[s].label, plan.steps[s].detail,
         seconds(times[s].start - origin) * 1e6, seconds(times[s].last) * 1e6);
   }
   out << "\n]\n";
@@ -235,10 +331,10 @@ Executable& Executable::operator=(Executable&&) noexcept = default;
 Executable::~Executable() = default;
 
 std::vector<Tensor> Executable::run(const Feeds& feeds) {
-  const Plan& plan = *impl_->plan;
+  const Plan& plan = impl_->plan;
   for (const auto& [name, tensor] : feeds) {
     if (impl_->unused_inputs.contains(name)) continue;
-    const Type& wanted = plan.feed_types[impl_->feed_index(name)];
+    const Type wanted = impl_->feed_type(impl_->feed_index(name));
     if (!tensor) fail<ArgumentError>("run: input \"{}\" was given an empty tensor", name);
     if (tensor.dtype() != wanted.dtype) {
       fail<TypeError>("run: input \"{}\" is {}, but this executable was compiled for {}", name,
@@ -249,48 +345,34 @@ std::vector<Tensor> Executable::run(const Feeds& feeds) {
                        tensor.type(), wanted);
     }
   }
-  std::vector<Tensor> held;  // shares the callers' memory for the time of the run
+  std::vector<Tensor> given;  // shares the caller's memory
   for (std::size_t i = 0; i < plan.feeds.size(); ++i) {
     const auto found = feeds.find(plan.feeds[i]);
     if (found == feeds.end()) {
       fail<ArgumentError>("run: input \"{}\" ({}) was not given", plan.feeds[i],
-                          plan.feed_types[i]);
+                          impl_->feed_type(i));
     }
-    held.push_back(found->second);
-    impl_->bind_feed(i, held.back().bytes());
+    given.push_back(found->second);
   }
   std::vector<Tensor> results;
   for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
-    results.emplace_back(plan.result_types[i]);
-    impl_->bind_result(i, results.back().bytes());
+    results.emplace_back(impl_->result_type(i));
   }
+  impl_->bind(given, results);
   impl_->stepping = false;
   impl_->run();
   return results;
 }
 
 Tensor& Executable::input(const std::string& name) {
-  if (impl_->inputs.empty()) {
-    for (const Type& type : impl_->plan->feed_types) impl_->inputs.emplace_back(type);
-  }
+  impl_->make_own_tensors();
   return impl_->inputs[impl_->feed_index(name)];
 }
 
 void Executable::step() {
   if (!impl_->stepping) {
-    const Plan& plan = *impl_->plan;
-    if (impl_->inputs.empty()) {
-      for (const Type& type : plan.feed_types) impl_->inputs.emplace_back(type);
-    }
-    if (impl_->outputs.empty()) {
-      for (const Type& type : plan.result_types) impl_->outputs.emplace_back(type);
-    }
-    for (std::size_t i = 0; i < impl_->inputs.size(); ++i) {
-      impl_->bind_feed(i, impl_->inputs[i].bytes());
-    }
-    for (std::size_t i = 0; i < impl_->outputs.size(); ++i) {
-      impl_->bind_result(i, impl_->outputs[i].bytes());
-    }
+    impl_->make_own_tensors();
+    impl_->bind(impl_->inputs, impl_->outputs);
     impl_->stepping = true;
   }
   impl_->run();
@@ -299,7 +381,7 @@ void Executable::step() {
 const Tensor& Executable::output(std::size_t index) const {
   if (index >= impl_->outputs.size()) {
     fail<ArgumentError>("executable: output {} of {}; or step() has not run yet", index,
-                        impl_->plan->result_types.size());
+                        impl_->plan.result_types.size());
   }
   return impl_->outputs[index];
 }
@@ -308,6 +390,9 @@ const Executable::Statistics& Executable::statistics() const noexcept { return i
 
 std::string Executable::report() const {
   const Statistics& s = impl_->statistics;
+  const std::string replicas =
+      s.replicas == 1 ? ""
+                      : fmt::format("{} replicas, {} meetings a run\n", s.replicas, s.meetings);
   return fmt::format(
       "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
       "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",
@@ -315,14 +400,15 @@ std::string Executable::report() const {
       s.buffer_bytes == 0
           ? 100.0
           : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
-      s.buffer_bytes);
+      s.buffer_bytes) +
+         replicas;
 }
 
 std::vector<Executable::Reorder> Executable::reorders() const {
   std::vector<Reorder> found;
-  for (const Step& step : impl_->plan->steps) {
+  for (const Step& step : impl_->plan.steps) {
     if (!step.is_reorder) continue;
-    const Buffer& moved = impl_->plan->buffers[step.writes[0]];
+    const Buffer& moved = impl_->plan.buffers[step.writes[0]];
     found.push_back({moved.name, moved.bytes});
   }
   return found;
@@ -330,10 +416,10 @@ std::vector<Executable::Reorder> Executable::reorders() const {
 
 std::string Executable::to_string() const {
   std::string out;
-  for (std::size_t s = 0; s < impl_->plan->steps.size(); ++s) {
-    const Step& step = impl_->plan->steps[s];
+  for (std::size_t s = 0; s < impl_->plan.steps.size(); ++s) {
+    const Step& step = impl_->plan.steps[s];
     const std::string& name =
-        step.writes.empty() ? std::string() : impl_->plan->buffers[step.writes[0]].name;
+        step.writes.empty() ? std::string() : impl_->plan.buffers[step.writes[0]].name;
     out += fmt::format("{:>4} {:<40} {:<16} {}\n", s, step.label, step.detail, name);
   }
   return out;
@@ -350,8 +436,8 @@ std::string Executable::profile_table() const { return impl_->profile_table(); }
 
 std::vector<Executable::StepTime> Executable::profile_steps() const {
   std::vector<StepTime> out;
-  for (std::size_t s = 0; s < impl_->plan->steps.size(); ++s) {
-    const Step& step = impl_->plan->steps[s];
+  for (std::size_t s = 0; s < impl_->plan.steps.size(); ++s) {
+    const Step& step = impl_->plan.steps[s];
     out.push_back({step.label, step.detail, seconds(impl_->times[s].total), impl_->times[s].calls,
                    !step.kernel});
   }

@@ -9,41 +9,28 @@
 
 #include "runtime/executable.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/team.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft {
 
-/// One instance of a plan: an arena, and every step's arguments with addresses filled in.
-struct Executable::Impl {
-  Impl(Plan plan, Variables variables, bool check_numbers, bool poison,
-       std::set<std::string> unused_inputs);
-  ~Impl();
+/// One replica's instance of a plan: an arena, and every step's arguments with addresses filled in.
+class Instance {
+ public:
+  Instance(const Plan& plan, const Variables& variables);
 
-  void bind_feed(std::size_t index, std::byte* memory);
-  void bind_result(std::size_t index, std::byte* memory);
-  void run();
-  std::string profile_table() const;
-  void write_trace(const std::string& path) const;
-  std::size_t feed_index(const std::string& name) const;
+  void bind_feed(std::size_t index, std::byte* memory) { bind(feed_buffers_[index], memory); }
+  void bind_result(std::size_t index, std::byte* memory) { bind(result_buffers_[index], memory); }
+  void poison();
 
-  std::shared_ptr<const Plan> plan;
-  Variables variables;  // keeps the store alive
-  bool check_numbers = false, poison = false;
-  std::set<std::string> unused_inputs;  // of the graph, but nothing wanted needs them
-  Statistics statistics;
+  void execute(std::size_t step);
+  /// A loop over elements, or a part of it.
+  void execute_range(std::size_t step, std::size_t first, std::size_t last);
+  /// Throws Error if the step has made a NaN.
+  void check(std::size_t step) const;
 
-  std::vector<Tensor> inputs, outputs;  // for step(); made when first asked for
-  bool stepping = false;                // do inputs and outputs lie there now?
-
-  // Profile.
-  bool profiling = false;
-  using Clock = std::chrono::steady_clock;
-  struct Time {
-    Clock::duration total{}, last{};
-    Clock::time_point start{};
-    std::size_t calls = 0;
-  };
-  std::vector<Time> times;
+  const std::byte* read(std::size_t step, std::size_t i) const { return bound_[step].reads[i]; }
+  std::byte* write(std::size_t step, std::size_t i) { return bound_[step].writes[i]; }
 
  private:
   struct Bound {  // a step with addresses
@@ -57,17 +44,60 @@ struct Executable::Impl {
     std::size_t step, index;
   };
   void bind(BufferId root, std::byte* memory);
-  std::byte* own_address(const Buffer& buffer);
-  void execute(std::size_t step);
-  void check(std::size_t step) const;
+  std::byte* own_address(const Buffer& buffer, const Variables& variables);
 
+  const Plan& plan_;
   Tensor arena_;
   dnnl::stream stream_;
   std::vector<Bound> bound_;
-  std::vector<BufferId> feed_buffers_;
-  std::vector<BufferId> result_buffers_;
+  std::vector<BufferId> feed_buffers_, result_buffers_;
   std::vector<std::byte*> addresses_;       // by buffer, of those that do not share
   std::vector<std::vector<Place>> places_;  // likewise: of the buffer and those that share it
+};
+
+struct Executable::Impl {
+  Impl(Plan plan, Variables variables, bool check_numbers, bool poison,
+       std::set<std::string> unused_inputs);
+  ~Impl();
+
+  /// The type of what the caller gives or gets: of all replicas' slices together.
+  Type whole(const Type& slice, bool uniform) const;
+  Type feed_type(std::size_t index) const;
+  Type result_type(std::size_t index) const;
+  void bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results);
+  void make_own_tensors();
+  void run();
+  std::string profile_table() const;
+  void write_trace(const std::string& path) const;
+  std::size_t feed_index(const std::string& name) const;
+
+  const Plan plan;
+  Variables variables;  // keeps the store alive
+  bool check_numbers = false, poison = false;
+  std::set<std::string> unused_inputs;  // of the graph, but nothing wanted needs them
+  Statistics statistics;
+
+  std::vector<Tensor> inputs, outputs;  // for step(); made when first asked for
+  bool stepping = false;                // are they bound now?
+
+  // Profile, of the first replica.
+  bool profiling = false;
+  using Clock = std::chrono::steady_clock;
+  struct Time {
+    Clock::duration total{}, last{};
+    Clock::time_point start{};
+    std::size_t calls = 0;
+  };
+  std::vector<Time> times;
+
+ private:
+  void run_replica(std::size_t replica);
+  void execute(std::size_t replica, std::size_t step);
+
+  std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
+  std::shared_ptr<Team> team_;                        // if there are several
+  int threads_each_ = 1;
+  std::vector<Tensor> spare_;  // where replicas but the first leave results that all have
 };
 
 }  // namespace weft

@@ -310,6 +310,29 @@ void Lowering::step(std::vector<Operand> reads, std::vector<Operand> writes, Ker
   finish(std::move(step));
 }
 
+void Lowering::step(std::vector<Operand> reads, std::vector<Operand> writes, std::size_t elements,
+                    RangeKernel kernel) {
+  Step step = new_step();
+  step.detail = "weft";
+  for (const Operand& operand : reads) step.reads.push_back(operand.buffer);
+  for (const Operand& operand : writes) step.writes.push_back(operand.buffer);
+  step.range = std::move(kernel);
+  step.elements = elements;
+  finish(std::move(step));
+}
+
+void Lowering::all_reduce(std::size_t o, std::size_t i) {
+  if (context_.plan().replicas == 1) return view(o, i);
+  const Operand x = read(i), y = write(o, x.layout);
+  Step step = new_step();
+  step.detail = "weft";
+  step.reads = {x.buffer};
+  step.writes = {y.buffer};
+  step.all_reduce = true;
+  step.elements = onednn::padded_elements(x.layout.md);
+  finish(std::move(step));
+}
+
 // ---- Epilogues
 
 dnnl::primitive_attr Lowering::attr() {

@@ -80,6 +80,11 @@ class Lowering {
   void step(const dnnl::primitive_desc_base& pd, const Arguments& reads, const Arguments& writes);
   /// One loop of ours.
   void step(std::vector<Operand> reads, std::vector<Operand> writes, Kernel kernel);
+  /// One loop of ours over elements that do not depend on one another, which may be cut anywhere.
+  void step(std::vector<Operand> reads, std::vector<Operand> writes, std::size_t elements,
+            RangeKernel kernel);
+  /// The output is the sum of the input over all replicas.
+  void all_reduce(std::size_t o, std::size_t i);
 
   /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
   std::optional<std::size_t> bias() const;

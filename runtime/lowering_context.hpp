@@ -12,8 +12,10 @@ namespace weft {
 
 class LoweringContext {
  public:
-  LoweringContext(const Program& program, VariableStore& variables)
-      : program_(program), variables_(variables), places_(program.graph.size()) {}
+  LoweringContext(const Program& program, VariableStore& variables, std::size_t replicas)
+      : program_(program), variables_(variables), places_(program.graph.size()) {
+    plan_.replicas = replicas;
+  }
 
   const Program& program() const { return program_; }
   Plan& plan() { return plan_; }

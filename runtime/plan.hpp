@@ -49,6 +49,11 @@ struct Buffer {
 using Kernel = std::function<void(std::span<const std::byte* const> reads,
                                   std::span<std::byte* const> writes)>;
 
+/// The same for elements first .. last - 1 only, of the `elements` that the step has.
+using RangeKernel =
+    std::function<void(std::span<const std::byte* const> reads, std::span<std::byte* const> writes,
+                       std::size_t first, std::size_t last)>;
+
 struct Step {
   std::string label;   ///< "conv2d+add+relu", or "reorder"
   std::string detail;  ///< what runs it: "jit:avx2"
@@ -56,7 +61,8 @@ struct Step {
   std::vector<BufferId> scratch;  ///< needed during this step only
   /// writes[w] may lie where reads[r] lies, if nobody reads that later.
   std::vector<std::pair<std::size_t, std::size_t>> over;  ///< (w, r)
-  // Either a oneDNN primitive with its arguments, or a kernel of ours.
+  // A oneDNN primitive with its arguments, or a kernel of ours, whole or by ranges, or the sum over
+  // all replicas of what they read.
   dnnl::primitive primitive;
   struct Argument {
     int index;
@@ -65,8 +71,16 @@ struct Step {
   };
   std::vector<Argument> arguments;
   Kernel kernel;
+  RangeKernel range;
+  std::size_t elements = 0;  ///< f32, of `range` and of an all_reduce
+  bool all_reduce = false;
   NodeId node = 0;  ///< of the last program, for messages
   bool is_reorder = false;
+
+  // Set by passes/replicate.cpp.
+  bool meets = false;    ///< all replicas have come here before any goes on
+  bool is_cut = false;   ///< each replica does its own range of the elements
+  bool is_last = false;  ///< one replica does it, when all others are done
 };
 
 struct VariableUpdate {
@@ -80,6 +94,8 @@ struct Plan {
   std::vector<Type> feed_types;
   std::vector<Type> result_types;
   std::vector<VariableUpdate> updates;
+  std::size_t replicas = 1;
+  std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
   std::size_t arena_bytes = 0;  ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
   std::size_t node_count = 0, fused_count = 0;  ///< for the report

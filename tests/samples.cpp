@@ -337,6 +337,7 @@ void add_choices(Samples& s) {
         [](const Values& in) { return select(in[0], in[1], in[2]); });
   s.add("select", "u8", {n.apart_from_zero({2, 3}), n.any({2, 3})},
         [](const Values& in) { return select(cast(in[0] + 1.125f, DType::u8), in[1], in[0]); });
+  s.add("all_reduce", "", {n.any({2, 3})}, [](const Values& in) { return all_reduce(in[0]); });
   s.add("stop_gradient", "", {n.any({2, 3})}, [](const Values& in) {
      return stop_gradient(in[0]) * in[0];
    }).differences = false;

@@ -18,6 +18,12 @@ struct Lifetime {
   bool overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
 };
 
+bool may_write_over(const Step& step, BufferId out, BufferId in) {
+  return std::ranges::any_of(step.over, [&](const auto& pair) {
+    return step.writes[pair.first] == out && step.reads[pair.second] == in;
+  });
+}
+
 class Planner {
  public:
   explicit Planner(Plan& plan) : plan_(plan) {}
@@ -46,23 +52,25 @@ class Planner {
         }
       }
     }
+    // What another replica sums must stay until all replicas have met again.
+    std::size_t meeting = plan_.steps.size();
+    for (std::size_t s = plan_.steps.size(); s-- > 0;) {
+      const Step& step = plan_.steps[s];
+      if (step.all_reduce) {
+        lives_[step.reads[0]].last = std::max(lives_[step.reads[0]].last, meeting - 1);
+      }
+      if (step.meets) meeting = s;
+    }
   }
 
-  bool may_write_over(const Step& step, BufferId out, BufferId in) const {
-    return std::ranges::any_of(step.over, [&](const auto& pair) {
-      return step.writes[pair.first] == out && step.reads[pair.second] == in;
-    });
-  }
-
-  /// The new value of a variable is written into the variable itself, if nobody reads the old one
-  /// later; else it is copied there at the end of the run.
+  /// The new value of a variable is written into the variable itself where it may be; else it is
+  /// copied there at the end of the run. Replicas share variables: each writes its own range of one,
+  /// or the first copies all of it when the others are done.
   void update_in_place() {
-    for (const auto& [variable, next] : plan_.updates) {
-      const std::size_t written = lives_[next].first;
-      const Lifetime& reads = lives_[variable];
-      const bool last_reader_writes =
-          reads.last == written && may_write_over(plan_.steps[written], next, variable);
-      if (reads.first == never || reads.last < written || last_reader_writes) {
+    for (const VariableUpdate& update : plan_.updates) {
+      const auto& [variable, next] = update;
+      const bool whole = plan_.replicas == 1;
+      if ((whole || plan_.steps[lives_[next].first].is_cut) && may_update_in_place(plan_, update)) {
         plan_.buffers[next].shares = variable;
         continue;
       }
@@ -74,6 +82,8 @@ class Planner {
       copy.kernel = [bytes = plan_.buffers[next].bytes](auto in, auto out) {
         std::memcpy(out[0], in[0], bytes);
       };
+      copy.is_last = !whole;
+      copy.meets = !whole && (plan_.steps.empty() || !plan_.steps.back().is_last);
       lives_[next].last = lives_[variable].last = plan_.steps.size();
       plan_.steps.push_back(std::move(copy));
     }
@@ -134,6 +144,17 @@ class Planner {
 };
 
 }  // namespace
+
+bool may_update_in_place(const Plan& plan, const VariableUpdate& update) {
+  const auto& [variable, next] = update;
+  std::optional<std::size_t> writer, last_reader;
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+    if (std::ranges::count(plan.steps[s].writes, next) > 0) writer = s;
+    if (std::ranges::count(plan.steps[s].reads, variable) > 0) last_reader = s;
+  }
+  if (!writer || !last_reader || *last_reader < *writer) return writer.has_value();
+  return *last_reader == *writer && may_write_over(plan.steps[*writer], next, variable);
+}
 
 Plan plan_memory(Plan plan) {
   Planner(plan).run();

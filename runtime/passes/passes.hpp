@@ -31,11 +31,21 @@ Program islands(Program program);
 ///   results   how many of the program's outputs the caller wants; behind them come the new values
 ///   of
 ///             variables, then the variables themselves, in the same order
-Plan lower(const Program& program, std::size_t results, VariableStore& variables);
+///   replicas  how many run the plan side by side, each on its own slice of the inputs
+Plan lower(const Program& program, std::size_t results, VariableStore& variables,
+           std::size_t replicas);
 
 // Plan -> Plan.
 
+/// For more than one replica: brings the steps into levels between which replicas meet, and cuts the
+/// updates of variables among them. Throws CompileError for an update that differs between replicas.
+Plan replicate(Plan plan);
+
 /// Gives every buffer of the arena its place: lifetimes, in place where allowed, largest first.
 Plan plan_memory(Plan plan);
+
+/// Can the new value be written where the variable lies: is its writer the variable's last reader, or
+/// later than that?
+bool may_update_in_place(const Plan& plan, const VariableUpdate& update);
 
 }  // namespace weft
