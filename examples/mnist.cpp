@@ -22,7 +22,7 @@ struct Options {
   std::string data = ".cache/mnist";
   int epochs = 10;
   std::int64_t batch_size = 64;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 1;
   int threads = 0;
   bool report = false;
 };

@@ -272,7 +272,8 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
   const std::int64_t slice = batch / static_cast<std::int64_t>(replicas);
   const Type y_type =
       mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(slice, y.row_shape())};
-  const std::string key = fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, y_type);
+  const std::string key =
+      fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, y_type);
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   Graph graph;
@@ -291,7 +292,8 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
     const Value target = graph.input(y_type, "y");
     {
       const NameScope named(graph, "loss");
-      outputs.push_back(share(batch_mean(training_->loss.name, training_->loss(prediction, target))));
+      outputs.push_back(
+          share(batch_mean(training_->loss.name, training_->loss(prediction, target))));
     }
     for (const Metric& metric : training_->metrics) {
       const NameScope named(graph, metric.name);

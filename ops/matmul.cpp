@@ -184,11 +184,43 @@ struct Matmul {
     x_strides[0] = l.output(0).shape[1];
     for (std::size_t i = 1; i < x_strides.size(); ++i) x_strides[i] /= outputs;
     const Layout names = strided(DType::f32, x_sizes, x_strides);
-    const auto x = onednn::any(x_sizes);
-    const auto pd = onednn::try_to(l.describe(), [&] {
-      return onednn::backward<dnnl::inner_product_backward_data>(hint(x, kernel.md, dy.md),
-                                                                 l.attr(), x, kernel.md, dy.md);
-    });
+    const auto make = [&](const onednn::Desc& x, const onednn::Desc& w) {
+      return onednn::backward<dnnl::inner_product_backward_data>(hint(x, w, dy.md), l.attr(), x, w,
+                                                                 dy.md);
+    };
+    // Left to itself, oneDNN 2.6 may pair a blocked kernel with a plain dx, for which it has only
+    // its reference code; so dx is offered the blocks that the kernel may have been made for.
+    for (const onednn::Desc& x : gradient_layouts(names)) {
+      try {
+        const auto pd = make(x, kernel.md);
+        if (!onednn::is_fast(pd)) continue;
+        emit_input_gradient(l, pd, dy, kernel, names);
+        return;
+      } catch (const dnnl::error&) {
+        continue;
+      }
+    }
+    const Layout flat = strided(DType::f32, {outputs, l.output(0).shape[1]}, {1, outputs});
+    const Layout rows = row_major(l.output(0));
+    const auto pd = onednn::try_to(l.describe(), [&] { return make(rows.md, flat.md); });
+    emit_input_gradient(l, pd, dy, flat, rows);
+  }
+
+  static std::vector<onednn::Desc> gradient_layouts(const Layout& names) {
+    using tag = dnnl::memory::format_tag;
+    const Dims sizes = onednn::dims(names.plain);
+    std::vector<onednn::Desc> result{onednn::any(sizes), names.md};
+    if (sizes.size() == 4) {
+      for (const tag blocked : {tag::nChw16c, tag::nChw8c, tag::nChw4c}) {
+        result.emplace_back(sizes, onednn::data_type(DType::f32), blocked);
+      }
+    }
+    return result;
+  }
+
+  static void emit_input_gradient(Lowering& l,
+                                  const dnnl::inner_product_backward_data::primitive_desc& pd,
+                                  const Layout& dy, const Layout& kernel, const Layout& names) {
     l.step(pd, {{DNNL_ARG_DIFF_DST, l.read(0, dy)}, {DNNL_ARG_WEIGHTS, l.read(1, kernel)}},
            {{DNNL_ARG_DIFF_SRC, l.write(0, with(names, pd.diff_src_desc()))}});
   }

@@ -16,19 +16,19 @@ struct Update {
 
 struct CompileOptions {
   std::vector<Update> updates;
-  /// How many replicas run the graph side by side, each in its own thread on its own slice. The graph
-  /// is that of one slice: inputs are given with `replicas` times as many rows (scalars excepted), and
-  /// outputs that differ between replicas come back so. Replicas meet at all_reduce; variables are
-  /// shared, so their updates must not differ.
+  /// How many replicas run the graph side by side, each in its own thread on its own slice. The
+  /// graph is that of one slice: inputs are given with `replicas` times as many rows (scalars
+  /// excepted), and outputs that differ between replicas come back so. Replicas meet at all_reduce;
+  /// variables are shared, so their updates must not differ.
   std::size_t replicas = 1;
   bool fuse = true;            ///< join ops into one step; off only to compare
   bool check_numbers = false;  ///< look at every value for NaN; also WEFT_DEBUG=4
   bool poison = false;  ///< fill the arena with NaN before each run, to find reads of nothing
 };
 
-/// How many replicas suit a batch on this machine: the most that the threads at hand (OMP_NUM_THREADS,
-/// omp_set_num_threads, else one a core) allow, such that all slices are equal and have at least 8
-/// rows; smaller ones do not keep a core busy between meetings.
+/// How many replicas suit a batch on this machine: the most that the threads at hand
+/// (OMP_NUM_THREADS, omp_set_num_threads, else one a core) allow, such that all slices are equal
+/// and have at least 8 rows; smaller ones do not keep a core busy between meetings.
 ///   batch   rows
 std::size_t suitable_replicas(std::int64_t batch);
 

@@ -75,11 +75,15 @@ Instance::Instance(const Plan& plan, const Variables& variables)
 /// Feeds and results have none of their own: they are bound when the caller brings them.
 std::byte* Instance::own_address(const Buffer& buffer, const Variables& variables) {
   switch (buffer.kind) {
-    case Buffer::Kind::arena: return arena_.bytes() + buffer.offset;
-    case Buffer::Kind::variable: return variables.store().find(buffer.name)->memory.bytes();
-    case Buffer::Kind::constant: return const_cast<std::byte*>(buffer.memory.bytes());
+    case Buffer::Kind::arena:
+      return arena_.bytes() + buffer.offset;
+    case Buffer::Kind::variable:
+      return variables.store().find(buffer.name)->memory.bytes();
+    case Buffer::Kind::constant:
+      return const_cast<std::byte*>(buffer.memory.bytes());
     case Buffer::Kind::feed:
-    case Buffer::Kind::result: break;
+    case Buffer::Kind::result:
+      break;
   }
   return nullptr;
 }
@@ -90,9 +94,15 @@ void Instance::bind(BufferId root, std::byte* memory) {
   for (const auto& [in, step, index] : places_[root]) {
     Bound& bound = bound_[step];
     switch (in) {
-      case Place::In::reads: bound.reads[index] = memory; break;
-      case Place::In::writes: bound.writes[index] = memory; break;
-      case Place::In::memories: bound.memories[index].set_data_handle(memory); break;
+      case Place::In::reads:
+        bound.reads[index] = memory;
+        break;
+      case Place::In::writes:
+        bound.writes[index] = memory;
+        break;
+      case Place::In::memories:
+        bound.memories[index].set_data_handle(memory);
+        break;
     }
   }
 }
@@ -176,8 +186,8 @@ Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<
     threads_each_ = std::max(1, omp_get_max_threads() / static_cast<int>(plan.replicas));
     for (const Type& type : plan.result_types) spare_.emplace_back(type);
   }
-  statistics = {plan.node_count, plan.steps.size(), plan.fused_count, 0, plan.arena_bytes,
-                plan.buffer_bytes, plan.replicas};
+  statistics = {plan.node_count,  plan.steps.size(), plan.fused_count, 0,
+                plan.arena_bytes, plan.buffer_bytes, plan.replicas};
   for (const Step& step : plan.steps) {
     statistics.reorders += step.is_reorder;
     statistics.meetings += step.meets;
@@ -394,13 +404,13 @@ std::string Executable::report() const {
       s.replicas == 1 ? ""
                       : fmt::format("{} replicas, {} meetings a run\n", s.replicas, s.meetings);
   return fmt::format(
-      "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
-      "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",
-      s.nodes, s.steps, s.fused, s.reorders, s.arena_bytes,
-      s.buffer_bytes == 0
-          ? 100.0
-          : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
-      s.buffer_bytes) +
+             "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
+             "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",
+             s.nodes, s.steps, s.fused, s.reorders, s.arena_bytes,
+             s.buffer_bytes == 0
+                 ? 100.0
+                 : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
+             s.buffer_bytes) +
          replicas;
 }
 

@@ -44,7 +44,7 @@ class Executable {
     std::size_t arena_bytes = 0;   ///< what one run needs for its intermediate values
     std::size_t buffer_bytes = 0;  ///< the same without any reuse: the sum of all of them
     std::size_t replicas = 1;      ///< each has an arena of its own
-    std::size_t meetings = 0;  ///< how often all replicas wait for one another in a run
+    std::size_t meetings = 0;      ///< how often all replicas wait for one another in a run
   };
   const Statistics& statistics() const noexcept;
   /// The reorders between layouts: of which value (a node's or variable's name), and its bytes.

@@ -96,7 +96,7 @@ struct Plan {
   std::vector<VariableUpdate> updates;
   std::size_t replicas = 1;
   std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
-  std::size_t arena_bytes = 0;  ///< the arena, and the sum of the buffers that share it
+  std::size_t arena_bytes = 0;          ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
   std::size_t node_count = 0, fused_count = 0;  ///< for the report
 };

@@ -27,9 +27,9 @@ class Team {
 
   std::size_t size() const noexcept { return replicas_; }
 
-  /// Calls work(0), ..., work(size() - 1), each in its own thread with that many OpenMP threads, and
-  /// returns when all have. One run at a time: others wait. Rethrows the first exception of any; the
-  /// others, who may stand at a barrier then, are let go.
+  /// Calls work(0), ..., work(size() - 1), each in its own thread with that many OpenMP threads,
+  /// and returns when all have. One run at a time: others wait. Rethrows the first exception of
+  /// any; the others, who may stand at a barrier then, are let go.
   void run(int threads_each, const std::function<void(std::size_t replica)>& work);
 
   /// To be called within run() by all replicas alike: returns when all have come.

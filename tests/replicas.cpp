@@ -76,9 +76,8 @@ struct Network {
     };
     const Value x = graph.input({DType::f32, {rows, 8, 8, 3}}, "x");
     const Value y = graph.input({DType::f32, {rows, 5}}, "y");
-    const std::vector<Value> parameters{
-        parameter("kernel", {3, 3, 3, 8}), parameter("bias", {8}),
-        parameter("dense", {72, 5}), parameter("offset", {5})};
+    const std::vector<Value> parameters{parameter("kernel", {3, 3, 3, 8}), parameter("bias", {8}),
+                                        parameter("dense", {72, 5}), parameter("offset", {5})};
     Value h = conv2d(x, parameters[0]);
     if (normalize) {  // by the mean over the whole batch, which only all replicas together know
       const float all = static_cast<float>(rows * 36 * static_cast<std::int64_t>(replicas));
@@ -86,7 +85,8 @@ struct Network {
     }
     h = flatten(max_pool2d(relu(h + parameters[1])));
     const Value logits = matmul(h, parameters[2]) + parameters[3];
-    const Value loss = mean(softmax_cross_entropy(logits, y)) * (1.0f / static_cast<float>(replicas));
+    const Value loss =
+        mean(softmax_cross_entropy(logits, y)) * (1.0f / static_cast<float>(replicas));
     const std::vector<Value> slopes = gradients(loss, parameters);
     const Value count = parameter("count", {});
     updates.push_back({count, count + 1.0f});
@@ -126,8 +126,8 @@ TEST_CASE("replicas: slices train as the whole batch does") {
       CAPTURE(replicas);
       CAPTURE(normalize);
       Network slice(24 / static_cast<std::int64_t>(replicas), replicas, normalize);
-      Executable many = compile(slice.outputs, slice.variables,
-                                {.updates = slice.updates, .replicas = replicas});
+      Executable many =
+          compile(slice.outputs, slice.variables, {.updates = slice.updates, .replicas = replicas});
       CHECK(many.statistics().replicas == replicas);
       // Before sums, before the last copies; a normalisation meets once forward and once backward.
       CHECK(many.statistics().meetings == (normalize ? 4 : 2));
@@ -178,8 +178,9 @@ TEST_CASE("replicas: what they cannot agree on is refused") {
   CHECK(message_of<CompileError>([&] {
           compile({x}, variables, {.updates = {{w, w - sum(x, {0})}}, .replicas = 2});
         }).starts_with("compile: the update of variable \"w\" differs between replicas"));
-  CHECK(message_of<CompileError>([&] { compile({sum(x)}, {.replicas = 2}); })
-            .starts_with("compile: output 0 is a scalar that differs between replicas"));
+  CHECK(message_of<CompileError>([&] {
+          compile({sum(x)}, {.replicas = 2});
+        }).starts_with("compile: output 0 is a scalar that differs between replicas"));
   CHECK(message_of<ShapeError>([&] {
           compile({x}, {.replicas = 2}).run({{"x", Tensor(x.type())}});
         }) == "run: input \"x\" is f32[4,2], but this executable was compiled for f32[8,2]");

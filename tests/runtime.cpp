@@ -12,6 +12,7 @@
 #include "graph/print.hpp"
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
+#include "runtime/onednn.hpp"
 #include "tests/nn_testing.hpp"
 
 namespace weft {
@@ -181,6 +182,35 @@ TEST_CASE("layouts: between convolutions, pooling and dense nothing is reordered
   const Value y = matmul(h, weight("dense", {512, 10}));
   // Inference: at most the input is brought into the first convolution's layout.
   CHECK(compile({y}, variables).statistics().reorders <= 1);
+}
+
+TEST_CASE("layouts: no step of a convolutional network's training falls back to reference code") {
+  if (onednn::isa() != "AVX2" && onednn::isa() != "AVX-512") return;  // older ones have gaps
+  for (const std::int64_t channels : {1, 3, 16}) {
+    CAPTURE(channels);
+    Graph graph;
+    Variables variables;
+    std::vector<Value> parameters;
+    const auto weight = [&](const std::string& name, const Shape& shape) {
+      variables.set(name, Tensor::full(shape, 0.01f));
+      return parameters.emplace_back(graph.variable({DType::f32, shape}, name));
+    };
+    const Conv2dOptions same{.padding = {1, 1, 1, 1}};
+    Value h = graph.input({DType::f32, {4, 16, 16, channels}}, "x");
+    h = relu(conv2d(h, weight("k1", {3, 3, channels, 32}), same) + weight("b1", {32}));
+    h = max_pool2d(relu(conv2d(h, weight("k2", {3, 3, 32, 64}), same) + weight("b2", {64})));
+    h = max_pool2d(relu(conv2d(h, weight("k3", {3, 3, 64, 64}), same) + weight("b3", {64})));
+    h = relu(matmul(flatten(h), weight("d1", {1024, 48})) + weight("b4", {48}));
+    const Value y = matmul(h, weight("d2", {48, 10}));
+    std::vector<Update> updates;
+    const auto slopes = gradients(sum(square(y)), parameters);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      updates.push_back({parameters[i], parameters[i] - 0.1f * slopes[i]});
+    }
+    const std::string steps = compile({sum(y)}, variables, {.updates = updates}).to_string();
+    CAPTURE(steps);
+    CHECK(steps.find("ref:") == std::string::npos);
+  }
 }
 
 TEST_CASE("numbers: the first op that makes a NaN is named") {

@@ -64,8 +64,8 @@ class Planner {
   }
 
   /// The new value of a variable is written into the variable itself where it may be; else it is
-  /// copied there at the end of the run. Replicas share variables: each writes its own range of one,
-  /// or the first copies all of it when the others are done.
+  /// copied there at the end of the run. Replicas share variables: each writes its own range of
+  /// one, or the first copies all of it when the others are done.
   void update_in_place() {
     for (const VariableUpdate& update : plan_.updates) {
       const auto& [variable, next] = update;

@@ -37,15 +37,16 @@ Plan lower(const Program& program, std::size_t results, VariableStore& variables
 
 // Plan -> Plan.
 
-/// For more than one replica: brings the steps into levels between which replicas meet, and cuts the
-/// updates of variables among them. Throws CompileError for an update that differs between replicas.
+/// For more than one replica: brings the steps into levels between which replicas meet, and cuts
+/// the updates of variables among them. Throws CompileError for an update that differs between
+/// replicas.
 Plan replicate(Plan plan);
 
 /// Gives every buffer of the arena its place: lifetimes, in place where allowed, largest first.
 Plan plan_memory(Plan plan);
 
-/// Can the new value be written where the variable lies: is its writer the variable's last reader, or
-/// later than that?
+/// Can the new value be written where the variable lies: is its writer the variable's last reader,
+/// or later than that?
 bool may_update_in_place(const Plan& plan, const VariableUpdate& update);
 
 }  // namespace weft

@@ -1,10 +1,10 @@
 // Replicas: the same plan on slices of a batch, meeting where the graph says all_reduce.
 //
-// Steps are sorted into levels: those that need no sum over replicas, those that need one, and so on.
-// Between levels all replicas meet, so that a training step of a plain network has two meetings:
-// before the gradients are summed, and at its end. What follows from sums alone is equal in all
-// replicas ("uniform"), and so the update of a variable, a loop over its elements, is cut: each replica
-// sums, computes and stores its own range.
+// Steps are sorted into levels: those that need no sum over replicas, those that need one, and so
+// on. Between levels all replicas meet, so that a training step of a plain network has two
+// meetings: before the gradients are summed, and at its end. What follows from sums alone is equal
+// in all replicas ("uniform"), and so the update of a variable, a loop over its elements, is cut:
+// each replica sums, computes and stores its own range.
 #include <algorithm>
 #include <functional>
 #include <optional>
@@ -73,7 +73,8 @@ class Replicator {
     for (const auto& [variable, next] : plan_.updates) {
       if (uniform_[next]) continue;
       fail<CompileError>(
-          "compile: the update of variable \"{}\" differs between replicas: bring what their slices "
+          "compile: the update of variable \"{}\" differs between replicas: bring what their "
+          "slices "
           "of the batch gave together with all_reduce",
           plan_.buffers[variable].name);
     }
@@ -84,7 +85,8 @@ class Replicator {
       plan_.result_is_uniform[index] = uniform_[id];
       if (!uniform_[id] && plan_.result_types[index].shape.rank() == 0) {
         fail<CompileError>(
-            "compile: output {} is a scalar that differs between replicas: bring them together with "
+            "compile: output {} is a scalar that differs between replicas: bring them together "
+            "with "
             "all_reduce",
             index);
       }
@@ -103,7 +105,8 @@ class Replicator {
         return plan_.steps[s].is_cut && plan_.steps[s].elements == elements;
       });
     };
-    // Another replica may be at any step of the same level: nobody there may read the old value whole.
+    // Another replica may be at any step of the same level: nobody there may read the old value
+    // whole.
     const auto may_store = [&](std::size_t writer, BufferId next) {
       const BufferId variable = *variable_of[next];
       return may_update_in_place(plan_, {variable, next}) &&
@@ -121,8 +124,10 @@ class Replicator {
     // Begin with every loop that could be cut, and give up those that break a rule.
     for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
       Step& step = plan_.steps[s];
-      const bool uniform = std::ranges::all_of(step.writes, [&](BufferId id) { return uniform_[id]; });
-      step.is_cut = levels_[s] > 0 && uniform && step.elements > 1 && (step.range || step.all_reduce);
+      const bool uniform =
+          std::ranges::all_of(step.writes, [&](BufferId id) { return uniform_[id]; });
+      step.is_cut =
+          levels_[s] > 0 && uniform && step.elements > 1 && (step.range || step.all_reduce);
     }
     for (bool changed = true; changed;) {
       changed = false;
