@@ -5,12 +5,12 @@
 
 namespace weft {
 
-/// The sum of x over all replicas of the program (CompileOptions::replicas); x itself where there is
-/// one. What follows from it alone is equal in all replicas.
+/// The sum of x over all replicas of the program (CompileOptions::replicas); x itself where there
+/// is one. What follows from it alone is equal in all replicas.
 ///   x        f32 of any shape, the same in all replicas
 ///   returns  x's type
-/// The derivative is that of the sum of the replicas' results: gradients of a loss that each replica
-/// computes of its own slice are made whole by all_reduce again.
+/// The derivative is that of the sum of the replicas' results: gradients of a loss that each
+/// replica computes of its own slice are made whole by all_reduce again.
 Value all_reduce(Value x);
 
 }  // namespace weft

@@ -85,7 +85,7 @@ TEST_CASE("tutorial: a few hundred images are learned, and others of their kind 
   nn::Sequential model = tutorial();
   model.fit(bars(600, 1), {.epochs = 12, .batch_size = 32, .verbose = 0});
   const nn::Logs score = model.evaluate(bars(200, 2), {.verbose = 0});
-  // Ten classes: chance is 0.1. Twelve epochs from five different seeds gave 0.98 and more.
+  // Ten classes: chance is 0.1. The bound leaves room for what other machines round otherwise.
   CHECK(score["accuracy"] >= 0.9);
 }
 
