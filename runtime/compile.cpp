@@ -130,7 +130,7 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
   for (std::size_t i = 0; i < graph_passes.size(); ++i) {
     const GraphPass& pass = graph_passes[i];
     if (pass.fuses && !options.fuse) continue;
-    if (pass.name == "fuse") unfused = program.graph.size();
+    if (pass.run == fuse) unfused = program.graph.size();
     program = pass.run(std::move(program));
     show(program, pass.name, i, number);
   }

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "tests/messages.hpp"
+
 namespace weft::test {
 
 /// An empty folder, removed with all that is in it at the end of its scope.
@@ -43,19 +45,6 @@ inline std::filesystem::path put(const std::filesystem::path& file, std::string_
 inline std::string content(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-/// The message of the E that f throws, or what happened instead.
-template <class E, class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    return std::string("another exception: ") + error.what();
-  }
-  return "no exception";
 }
 
 /// Checks that f throws E with a message that contains each of the texts.

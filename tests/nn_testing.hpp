@@ -9,19 +9,9 @@
 
 #include "graph/evaluate.hpp"
 #include "nn/nn.hpp"
+#include "tests/messages.hpp"
 
 namespace weft::test {
-
-/// The message of the E that f throws; empty if it throws none.
-template <class E, class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return {};
-}
 
 /// A function of two inputs, in double precision: f(prediction, target).
 template <class F>

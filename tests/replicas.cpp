@@ -8,7 +8,7 @@
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/team.hpp"
-#include "tests/nn_testing.hpp"
+#include "tests/messages.hpp"
 
 namespace weft {
 namespace {

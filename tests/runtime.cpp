@@ -13,7 +13,7 @@
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/onednn.hpp"
-#include "tests/nn_testing.hpp"
+#include "tests/messages.hpp"
 
 namespace weft {
 namespace {
