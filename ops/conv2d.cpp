@@ -3,12 +3,14 @@
 #include "ops/conv2d.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
 #include "ops/reduce.hpp"
 #include "runtime/lowering.hpp"
+#include "runtime/tuning.hpp"
 
 namespace weft {
 namespace {
@@ -111,8 +113,9 @@ struct Geometry {
 
 Layout image_names(const Type& type) { return named(type, {0, 3, 1, 2}); }
 
-/// A choice of layouts for the input and output of a convolution.
+/// A way to compute a convolution or one of its gradients.
 struct Candidate {
+  dnnl::algorithm algorithm;
   Desc x, y;
 };
 
@@ -129,62 +132,154 @@ std::vector<Candidate> candidates(const Lowering& l, std::optional<std::size_t> 
   };
   const Desc any_x = onednn::any(onednn::dims(x_names.md)),
              any_y = onednn::any(onednn::dims(y_names.md));
+  constexpr auto direct = dnnl::algorithm::convolution_direct;
   std::vector<Candidate> result;
-  const Candidate here{as_it_lies(x_index, x_names), as_it_lies(y_index, y_names)};
+  const Candidate here{direct, as_it_lies(x_index, x_names), as_it_lies(y_index, y_names)};
+  const Candidate channels_last{direct, x_names.md, y_names.md};
   const bool plain =
       onednn::same_memory(here.x, x_names.md) || onednn::same_memory(here.y, y_names.md);
-  if (plain) result.push_back({x_names.md, y_names.md});
+  if (plain) result.push_back(channels_last);
   result.push_back(here);
-  if (!plain) result.push_back({x_names.md, y_names.md});
-  result.push_back({any_x, any_y});
+  if (!plain) result.push_back(channels_last);
+  result.push_back({direct, any_x, any_y});
   return result;
 }
 
-/// The first candidate for which make(candidate) is fast, else the first that can be made at all.
-template <class Make>
-auto choose(const Lowering& l, const std::vector<Candidate>& list, Make make)
-    -> decltype(make(list[0])) {
-  std::optional<decltype(make(list[0]))> slow;
+// Winograd's algorithm, F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural
+// Networks", 2015: 36 products instead of 144 for each 4x4 tile of the output, at the price of
+// transforming tiles of x and y and the whole kernel. oneDNN 2.x has it for AVX-512.
+
+enum class Pass { forward, input_gradient, kernel_gradient };
+
+/// Is Winograd the faster algorithm? Without timing, by counting: all in the time of one
+/// multiply-add of a direct convolution. The constants were fitted to a core of AVX-512 whose peak
+/// is 60 G multiply-adds/s, and hold for one of 100 (docs/performance.md): products run at 0.7 of
+/// the peak; a transformed element of x or y costs 12 multiply-adds' time in the second-level
+/// cache, one of the kernel, which comes from farther away, 36.
+bool winograd_pays(const Geometry& g, Pass pass, const Shape& x, const Shape& kernel,
+                   const Shape& y) {
+  const std::array<std::int64_t, 2> ones{1, 1};
+  if (kernel[0] != 3 || kernel[1] != 3 || g.stride != ones || g.dilation != ones || g.groups != 1) {
+    return false;
+  }
+  const auto in = static_cast<double>(x[3]), out = static_cast<double>(y[3]);
+  if (x[3] % 16 != 0 || y[3] % 16 != 0) return false;
+  const auto tiles = static_cast<double>(y[0] * ((y[1] + 3) / 4) * ((y[2] + 3) / 4));
+  const double products = static_cast<double>(y[0] * y[1] * y[2]) * 9 * in * out;
+  // oneDNN's direct gradient of the kernel reaches about 0.8 of the others' speed.
+  const double direct = pass == Pass::kernel_gradient ? products / 0.8 : products;
+  const double winograd = 36 * (tiles * in * out / 0.7 + 12 * tiles * (in + out) + 36 * in * out);
+  return winograd < 0.9 * direct;  // a tie goes to the more exact one
+}
+
+/// The candidates with Winograd before them, if it may and should be, or is to be timed.
+std::vector<Candidate> with_winograd(const Lowering& l, std::vector<Candidate> list,
+                                     const Geometry& g, Pass pass, const Shape& x,
+                                     const Shape& kernel, const Shape& y) {
+  if (!l.choices().winograd || kernel[0] != 3 || kernel[1] != 3) return list;
+  if (!l.choices().tune && !winograd_pays(g, pass, x, kernel, y)) return list;
+  const auto any = [](const Desc& desc) { return onednn::any(onednn::dims(desc)); };
+  list.insert(list.begin(),
+              {dnnl::algorithm::convolution_winograd, any(list[0].x), any(list[0].y)});
+  return list;
+}
+
+/// A candidate for which oneDNN has an implementation, and the layouts it works on.
+struct Way {
+  dnnl::primitive_desc_base pd;
+  Desc x, kernel, y;
+  bool accumulates = false;  // a residual is added in the destination
+};
+
+/// What a choice depends on besides the time of the primitive: which inputs have to be brought into
+/// the way's layouts, and which of these is the output.
+struct Ends {
+  std::vector<std::pair<std::size_t, Desc Way::*>> inputs;
+  Desc Way::*output;
+};
+
+/// The best of the candidates that make(candidate) has a way for: the first that is fast (else the
+/// first of all), or, when tuning, the one that takes the least time.
+Way choose(const Lowering& l, const std::vector<Candidate>& list, const Ends& ends,
+           const std::function<std::optional<Way>(const Candidate&)>& make) {
+  std::vector<Way> fast, slow;
+  std::vector<std::string> names;
   std::optional<dnnl::error> error;
   for (const Candidate& candidate : list) {
     try {
-      auto pd = make(candidate);
-      if (onednn::is_fast(pd)) return pd;
-      if (!slow) slow = pd;
+      const auto way = make(candidate);
+      if (!way) continue;
+      if (!onednn::is_fast(way->pd)) {
+        slow.push_back(*way);
+        continue;
+      }
+      if (!l.choices().tune) return *way;
+      const std::string name =
+          fmt::format("{} {} {}", onednn::implementation(way->pd), onednn::layout_name(way->x),
+                      onednn::layout_name(way->y));
+      if (std::ranges::count(names, name) > 0) continue;
+      names.push_back(name);
+      fast.push_back(*way);
     } catch (const dnnl::error& e) {
       error = e;
     }
   }
-  if (slow) return *slow;
-  onednn::cannot(l.describe(), *error);
+  if (fast.empty()) {
+    if (!slow.empty()) return slow[0];
+    onednn::cannot(l.describe(), error.value());
+  }
+  // Whoever reads the output is taken to want it as the first way, that of the rule, leaves it.
+  const auto seconds = [&](std::size_t i) {
+    double sum =
+        seconds_of(fast[i].pd) + reorder_seconds(fast[i].*ends.output, fast[0].*ends.output);
+    for (const auto& [input, place] : ends.inputs) {
+      if (!l.computed(input)) continue;
+      if (const auto lies = renamed(l.layout(input), image_names(l.input(input)))) {
+        sum += reorder_seconds(lies->md, fast[i].*place);
+      }
+    }
+    return sum;
+  };
+  return fast[Tuning::shared().fastest(l.question(), names, seconds)];
 }
+
+using Bias = std::optional<Desc>;
 
 dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g,
                                                      const dnnl::primitive_attr& attr,
-                                                     const Desc& x, const Desc& kernel,
-                                                     const std::optional<Desc>& bias,
-                                                     const Desc& y) {
+                                                     const Candidate& c, const Desc& kernel,
+                                                     const Bias& bias) {
   const auto kind = dnnl::prop_kind::forward_training;
-  const auto direct = dnnl::algorithm::convolution_direct;
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
-  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, *bias, y,
-                                                           s, d, p, q)
-              : onednn::forward<dnnl::convolution_forward>(attr, kind, direct, x, kernel, y, s, d,
-                                                           p, q);
+  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, c.algorithm, c.x, kernel,
+                                                           *bias, c.y, s, d, p, q)
+              : onednn::forward<dnnl::convolution_forward>(attr, kind, c.algorithm, c.x, kernel,
+                                                           c.y, s, d, p, q);
 }
 
-dnnl::convolution_backward_weights::primitive_desc kernel_grad_pd(const Geometry& g, const Desc& x,
-                                                                  const Desc& kernel,
-                                                                  const std::optional<Desc>& bias,
-                                                                  const Desc& y) {
+Way forward_way(const Geometry& g, const dnnl::primitive_attr& attr, const Candidate& c,
+                const Desc& kernel, const Bias& bias) {
+  const auto pd = forward_pd(g, attr, c, kernel, bias);
+  return {pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
+}
+
+Way input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
   const auto attr = Lowering::attr();
-  const auto direct = dnnl::algorithm::convolution_direct;
+  const auto hint = forward_pd(g, attr, c, kernel, std::nullopt);
+  const auto pd = onednn::backward<dnnl::convolution_backward_data>(
+      hint, attr, c.algorithm, c.x, kernel, c.y, g.strides(), g.dilates(), g.before(), g.behind());
+  return {pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
+}
+
+Way kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel, const Bias& bias) {
+  const auto attr = Lowering::attr();
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
-  const auto hint = forward_pd(g, attr, x, kernel, bias, y);
-  return bias ? onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel,
-                                                                     *bias, y, s, d, p, q)
-              : onednn::backward<dnnl::convolution_backward_weights>(hint, attr, direct, x, kernel,
-                                                                     y, s, d, p, q);
+  const auto hint = forward_pd(g, attr, c, kernel, bias);
+  const auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
+                             hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
+                       : onednn::backward<dnnl::convolution_backward_weights>(
+                             hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
+  return {pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
 }
 
 struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
@@ -208,18 +303,16 @@ struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1));
     const Type &dx_type = l.output(0), &dy_type = l.input(0);
-    const auto pd =
-        choose(l, candidates(l, std::nullopt, dx_type, 0, dy_type), [&](const Candidate& c) {
-          const auto any = onednn::any(onednn::dims(kernel.md));
-          const auto hint = forward_pd(*this, l.attr(), c.x, any, std::nullopt, c.y);
-          return onednn::backward<dnnl::convolution_backward_data>(
-              hint, l.attr(), dnnl::algorithm::convolution_direct, c.x, any, c.y, strides(),
-              dilates(), before(), behind());
-        });
-    l.step(pd,
-           {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), pd.diff_dst_desc()))},
-            {DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc()))}},
-           {{DNNL_ARG_DIFF_SRC, l.write(0, with(image_names(dx_type), pd.diff_src_desc()))}});
+    const auto list =
+        with_winograd(l, candidates(l, std::nullopt, dx_type, 0, dy_type), *this,
+                      Pass::input_gradient, dx_type.shape, l.input(1).shape, dy_type.shape);
+    const Way way = choose(l, list, {{{0, &Way::y}}, &Way::x}, [&](const Candidate& c) {
+      return input_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)));
+    });
+    l.step(way.pd,
+           {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), way.y))},
+            {DNNL_ARG_WEIGHTS, l.read(1, with(kernel, way.kernel))}},
+           {{DNNL_ARG_DIFF_SRC, l.write(0, with(image_names(dx_type), way.x))}});
   }
 };
 
@@ -260,16 +353,19 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
     const Type &x_type = l.input(0), &dy_type = l.input(1);
     const Layout bias = row_major(l.output(1));
     const bool wants_bias = l.output_used(1);
-    const auto pd = choose(l, candidates(l, 0, x_type, 1, dy_type), [&](const Candidate& c) {
-      return kernel_grad_pd(*this, c.x, onednn::any(onednn::dims(kernel.md)),
-                            wants_bias ? std::optional(bias.md) : std::nullopt, c.y);
-    });
-    Lowering::Arguments writes{
-        {DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(kernel, pd.diff_weights_desc()))}};
+    const auto list =
+        with_winograd(l, candidates(l, 0, x_type, 1, dy_type), *this, Pass::kernel_gradient,
+                      x_type.shape, l.output(0).shape, dy_type.shape);
+    const Way way =
+        choose(l, list, {{{0, &Way::x}, {1, &Way::y}}, &Way::kernel}, [&](const Candidate& c) {
+          return kernel_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)),
+                                 wants_bias ? Bias(bias.md) : std::nullopt);
+        });
+    Lowering::Arguments writes{{DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(kernel, way.kernel))}};
     if (wants_bias) writes.emplace_back(DNNL_ARG_DIFF_BIAS, l.write(1, bias));
-    l.step(pd,
-           {{DNNL_ARG_SRC, l.read(0, with(image_names(x_type), pd.src_desc()))},
-            {DNNL_ARG_DIFF_DST, l.read(1, with(image_names(dy_type), pd.diff_dst_desc()))}},
+    l.step(way.pd,
+           {{DNNL_ARG_SRC, l.read(0, with(image_names(x_type), way.x))},
+            {DNNL_ARG_DIFF_DST, l.read(1, with(image_names(dy_type), way.y))}},
            writes);
   }
 };
@@ -311,45 +407,46 @@ struct Conv2d : Geometry {
     const Layout kernel = kernel_names(l.input(1)), x = image_names(l.input(0));
     const Layout y_names = image_names(l.output(0));
     const auto bias_index = l.bias();
-    std::optional<Layout> bias;
-    if (bias_index) bias = strided(DType::f32, {l.output(0).shape[3]}, {1});
-    const std::optional<Desc> bias_md = bias ? std::optional(bias->md) : std::nullopt;
-    const auto any = onednn::any(onednn::dims(kernel.md));
+    const Layout bias_names = strided(DType::f32, {l.output(0).shape[3]}, {1});
+    const Bias bias = bias_index ? Bias(bias_names.md) : std::nullopt;
+    const Desc any = onednn::any(onednn::dims(kernel.md));
 
     // Layouts are chosen so that the kernel's gradient, which will read the same x and a dy that
     // lies as y does, has a fast implementation too.
-    const auto trains = [&](const Desc& x_md, const Desc& y_md) {
+    const auto trains = [&](const Candidate& c) {
       try {
-        return onednn::is_fast(kernel_grad_pd(*this, x_md, any, bias_md, y_md));
+        const Way way = forward_way(*this, l.attr(), c, any, bias);
+        const Candidate same{dnnl::algorithm::convolution_direct, way.x, way.y};
+        return onednn::is_fast(way.pd) &&
+               onednn::is_fast(kernel_grad_way(*this, same, any, bias).pd);
       } catch (const dnnl::error&) {
         return false;
       }
     };
     auto list = candidates(l, 0, l.input(0), std::nullopt, l.output(0));
-    std::ranges::stable_partition(list, [&](const Candidate& c) {
-      try {
-        const auto pd = forward_pd(*this, l.attr(), c.x, any, bias_md, c.y);
-        return onednn::is_fast(pd) && trains(pd.src_desc(), pd.dst_desc());
-      } catch (const dnnl::error&) {
-        return false;
+    std::ranges::stable_partition(list, trains);
+    list = with_winograd(l, list, *this, Pass::forward, l.input(0).shape, l.input(1).shape,
+                         l.output(0).shape);
+    const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, [&](const Candidate& c) {
+      Way way = forward_way(*this, l.attr(), c, any, bias);
+      // Winograd has no binary post-op, but can add to what lies in its destination.
+      const bool accumulates = c.algorithm == dnnl::algorithm::convolution_winograd;
+      if (l.has_epilogue()) {
+        const auto attributes = l.epilogue(with(y_names, way.y), accumulates);
+        way = forward_way(*this, attributes.attr, {c.algorithm, way.x, way.y}, way.kernel, bias);
       }
+      way.accumulates = accumulates;
+      return way;
     });
-    auto pd = choose(l, list, [&](const Candidate& c) {
-      return forward_pd(*this, l.attr(), c.x, any, bias_md, c.y);
-    });
-    const Layout y = with(y_names, pd.dst_desc());
-    Lowering::Arguments reads;
-    if (l.has_epilogue()) {
-      auto [attr, extra] = l.epilogue(y);
-      pd = onednn::try_to(l.describe(), [&, &attr = attr] {
-        return forward_pd(*this, attr, pd.src_desc(), pd.weights_desc(), bias_md, y.md);
-      });
-      reads = std::move(extra);
-    }
-    reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, pd.src_desc())));
-    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc())));
-    if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, *bias));
-    l.step(pd, reads, {{DNNL_ARG_DST, l.write(0, y)}});
+    const Layout y = with(y_names, way.y);
+    const auto attributes = l.epilogue(y, way.accumulates);
+    Lowering::Arguments reads = l.read(attributes);
+    reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, way.x)));
+    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read(1, with(kernel, way.kernel)));
+    if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, bias_names));
+    const auto added = attributes.accumulated;
+    l.step(way.pd, reads,
+           {{DNNL_ARG_DST, added ? l.write_copy(0, l.read(*added, y)) : l.write(0, y)}});
   }
 };
 

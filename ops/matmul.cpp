@@ -130,10 +130,11 @@ struct Matmul {
   void lower_dense(Lowering& l) const {
     const Layout x = dense_input(l, 0), names = kernel_names(x, l.input(1));
     const Layout y = row_major(l.output(0));
-    const auto [attr, extra] = l.epilogue(y);
+    const auto epilogue = l.epilogue(y);
     const auto bias = l.bias();
     const Layout b = bias ? per_channel(l.input(*bias)) : Layout{};
-    const auto pd = onednn::try_to(l.describe(), [&, &attr = attr] {
+    const auto pd = onednn::try_to(l.describe(), [&] {
+      const auto& attr = epilogue.attr;
       const auto kind = dnnl::prop_kind::forward_training;
       const auto kernel = onednn::any(onednn::dims(names.md));
       return bias ? onednn::forward<dnnl::inner_product_forward>(attr, kind, x.md, kernel, b.md,
@@ -143,7 +144,7 @@ struct Matmul {
     Lowering::Arguments reads{{DNNL_ARG_SRC, l.read(0, x)},
                               {DNNL_ARG_WEIGHTS, l.read(1, with(names, pd.weights_desc()))}};
     if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias, b));
-    reads.insert(reads.end(), extra.begin(), extra.end());
+    std::ranges::move(l.read(epilogue), std::back_inserter(reads));
     l.step(pd, reads, {{DNNL_ARG_DST, l.write(0, y)}});
   }
 
@@ -243,7 +244,7 @@ struct Matmul {
     const std::size_t rank = l.output(0).shape.rank();
     const Layout a = matrix(l.input(0), ta, rank), b = matrix(l.input(1), tb, rank);
     const Layout y = row_major(l.output(0));
-    const auto [attr, extra] = l.epilogue(y);
+    const auto epilogue = l.epilogue(y);
     const auto bias = l.bias();
     Layout c;
     if (bias) {
@@ -252,13 +253,14 @@ struct Matmul {
       strides.back() = 1;
       c = strided(DType::f32, sizes, strides);
     }
-    const auto pd = onednn::try_to(l.describe(), [&, &attr = attr] {
+    const auto pd = onednn::try_to(l.describe(), [&] {
+      const auto& attr = epilogue.attr;
       return bias ? onednn::forward<dnnl::matmul>(attr, a.md, b.md, c.md, y.md)
                   : onednn::forward<dnnl::matmul>(attr, a.md, b.md, y.md);
     });
     Lowering::Arguments reads{{DNNL_ARG_SRC, l.read(0, a)}, {DNNL_ARG_WEIGHTS, l.read(1, b)}};
     if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias, c));
-    reads.insert(reads.end(), extra.begin(), extra.end());
+    std::ranges::move(l.read(epilogue), std::back_inserter(reads));
     l.step(pd, reads, {{DNNL_ARG_DST, l.write(0, y)}});
   }
 };

@@ -139,7 +139,8 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
   {
     // Primitives are made for the number of threads that will run them.
     const ThreadCount threads(omp_get_max_threads() / static_cast<int>(options.replicas));
-    plan = lower(program, outputs.size(), variables.store(), options.replicas);
+    plan = lower(program, outputs.size(), variables.store(), options.replicas,
+                 {.winograd = options.winograd, .tune = options.tune});
   }
   plan = plan_memory(replicate(std::move(plan)));
   plan.node_count = program.graph.size();

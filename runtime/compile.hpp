@@ -21,6 +21,12 @@ struct CompileOptions {
   /// excepted), and outputs that differ between replicas come back so. Replicas meet at all_reduce;
   /// variables are shared, so their updates must not differ.
   std::size_t replicas = 1;
+  /// Winograd's algorithm for 3x3 convolutions, where it is there (AVX-512) and the shape suits it:
+  /// about twice as fast, with rounding errors some ten times as large (docs/performance.md).
+  bool winograd = true;
+  /// Time the ways that oneDNN offers for each convolution here, instead of choosing by rule. What
+  /// was found is kept in a file (runtime/tuning.hpp), so that it is measured once.
+  bool tune = false;
   bool fuse = true;            ///< join ops into one step; off only to compare
   bool check_numbers = false;  ///< look at every value for NaN; also WEFT_DEBUG=4
   bool poison = false;  ///< fill the arena with NaN before each run, to find reads of nothing

@@ -15,6 +15,9 @@ struct Config {
   /// WEFT_TRACE: a file; each executable, when dropped, writes its last run there as a Chrome
   /// trace.
   std::string trace_file;
+  /// WEFT_TUNING: the file of what was measured with CompileOptions::tune; by default
+  /// $XDG_CACHE_HOME/weft/tuning or ~/.cache/weft/tuning.
+  std::string tuning_file;
 };
 
 const Config& config();

@@ -243,6 +243,26 @@ Operand Lowering::write_over(std::size_t o, const Operand& in) {
   return operand;
 }
 
+Operand Lowering::write_copy(std::size_t o, const Operand& in) {
+  const Operand out = write_over(o, in);
+  Step copy = new_step();
+  copy.label = "copy";
+  copy.detail = "weft";
+  copy.reads = {in.buffer};
+  copy.writes = {out.buffer};
+  copy.kernel = [bytes = in.layout.md.get_size()](auto from, auto to) {
+    if (from[0] != to[0]) std::memcpy(to[0], from[0], bytes);
+  };
+  finish(std::move(copy));
+  over_.pop_back();
+  return out;
+}
+
+Operand Lowering::scratch(const Type& type) {
+  const Layout layout = row_major(type);
+  return {context_.add_buffer({.layout = layout, .name = "scratchpad"}), layout};
+}
+
 void Lowering::allow_over(const Operand& out, const Operand& in) {
   over_.emplace_back(out.buffer, in.buffer);
 }
@@ -252,11 +272,18 @@ void Lowering::view(std::size_t o, std::size_t i) {
   context_.place(node_, static_cast<std::uint32_t>(o), operand);
 }
 
+const Choices& Lowering::choices() const { return context_.choices(); }
+
 std::string Lowering::describe() const {
   const Node& node = node_of(context_, node_);
+  const auto types = question().substr(node.op.name().size());
+  const auto name = node.name.empty() ? "" : fmt::format(" \"{}\"", node.name);
+  return fmt::format("{}{}:{}", node.op.name(), name, types);
+}
+
+std::string Lowering::question() const {
+  const Node& node = node_of(context_, node_);
   std::string out(node.op.name());
-  if (!node.name.empty()) out += fmt::format(" \"{}\"", node.name);
-  out += ":";
   for (const Value& input : node.inputs) out += fmt::format(" {}", input.type());
   if (const auto attributes = node.op.attributes(); !attributes.empty()) out += " " + attributes;
   return out;
@@ -349,15 +376,23 @@ void Lowering::set_epilogue(std::optional<std::size_t> bias, std::span<const Rid
 std::optional<std::size_t> Lowering::bias() const { return bias_; }
 bool Lowering::has_epilogue() const { return !riders_.empty(); }
 
-std::pair<dnnl::primitive_attr, Lowering::Arguments> Lowering::epilogue(const Layout& output) {
-  Epilogue epilogue(*this, output);
+Lowering::Attributes Lowering::epilogue(const Layout& output, bool accumulate) {
+  Epilogue epilogue(*this, output, accumulate);
   for (const Rider& rider : riders_) {
     epilogue.rider_ = &rider;
     rider.op.ride(epilogue, rider.through);
   }
   auto result = attr();
   result.set_post_ops(epilogue.ops_);
-  return {result, epilogue.arguments_};
+  return {result, std::move(epilogue.operands_), epilogue.accumulated_};
+}
+
+Lowering::Arguments Lowering::read(const Attributes& attributes) {
+  Arguments arguments;
+  for (const auto& [argument, input, layout] : attributes.operands) {
+    arguments.emplace_back(argument, read(input, layout));
+  }
+  return arguments;
 }
 
 void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
@@ -367,18 +402,20 @@ void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
 void Epilogue::binary(dnnl::algorithm algorithm) {
   const std::size_t input = rider_->operands.at(0);
   const Type& type = lowering_.input(input);
-  std::optional<Layout> layout;
-  if (type.shape == lowering_.output(0).shape) {
-    layout = output_;
-  } else {
-    layout = broadcast_like(output_, lowering_.output(0).shape, type);
+  const bool whole = type.shape == lowering_.output(0).shape;
+  if (accumulate_ && whole && algorithm == dnnl::algorithm::binary_add && ops_.len() == 0) {
+    ops_.append_sum(1.0f);
+    accumulated_ = input;
+    return;
   }
+  const std::optional<Layout> layout =
+      whole ? output_ : broadcast_like(output_, lowering_.output(0).shape, type);
   if (!layout) {
     fail<CompileError>("{}: cannot broadcast {} in an epilogue", lowering_.describe(), type);
   }
   ops_.append_binary(algorithm, layout->md);
-  const int index = DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops_.len() - 1) | DNNL_ARG_SRC_1;
-  arguments_.emplace_back(index, lowering_.read(input, *layout));
+  const int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops_.len() - 1) | DNNL_ARG_SRC_1;
+  operands_.push_back({argument, input, *layout});
 }
 
 }  // namespace weft

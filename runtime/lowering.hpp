@@ -35,7 +35,7 @@ struct Operand {
   Layout layout;
 };
 
-class LoweringContext;  // runtime/lowering.cpp
+class LoweringContext;  // runtime/lowering_context.hpp
 
 /// An op that became part of its producer's step, and which of its inputs that producer is.
 struct Rider {
@@ -70,6 +70,11 @@ class Lowering {
   Operand write_row_major(std::size_t o) { return write(o, row_major(output(o))); }
   /// The output in the operand's layout; it may take the operand's place if that dies here.
   Operand write_over(std::size_t o, const Operand& in);
+  /// Output o as a copy of the operand, for a step that goes on from there: no work if it dies
+  /// here.
+  Operand write_copy(std::size_t o, const Operand& in);
+  /// Memory for one step alone, to be given among its writes.
+  Operand scratch(const Type& type);
   /// For a step that may put `out` where `in` lies, of the same size in bytes or smaller.
   void allow_over(const Operand& out, const Operand& in);
   /// The output is the input: no work. The element counts and dtypes must be equal; the order of
@@ -90,14 +95,34 @@ class Lowering {
   std::optional<std::size_t> bias() const;
   /// For ops with Traits::takes_epilogue: are there ops to be applied to output 0?
   bool has_epilogue() const;
-  /// The epilogue for an output that lies like this: attributes for the primitive, and arguments
-  /// that it reads. Attributes always ask for a scratchpad from the caller.
-  std::pair<dnnl::primitive_attr, Arguments> epilogue(const Layout& output);
+  /// The epilogue for an output that lies like this: attributes for the primitive, and what they
+  /// will read, which is not read yet: a primitive may be tried. Attributes always ask for a
+  /// scratchpad from the caller.
+  struct Attributes {
+    struct Operand {
+      int argument;
+      std::size_t input;
+      Layout layout;
+    };
+    dnnl::primitive_attr attr;
+    std::vector<Operand> operands;
+    /// The input that the primitive finds in its destination, and adds to.
+    std::optional<std::size_t> accumulated;
+  };
+  ///   accumulate  a first addition of a whole tensor is done in the destination (post-op "sum"),
+  ///               for primitives that know no binary post-op
+  Attributes epilogue(const Layout& output, bool accumulate = false);
+  /// Reads what the attributes want.
+  Arguments read(const Attributes& attributes);
   /// Attributes without an epilogue.
   static dnnl::primitive_attr attr();
 
+  const Choices& choices() const;
+
   /// `conv2d "block1/conv": f32[...], f32[...] {...}`, for messages.
   std::string describe() const;
+  /// The same without the name: what one asks runtime/tuning.hpp.
+  std::string question() const;
 
   // For the walk and for composite ops only.
   Lowering(LoweringContext& context, NodeId node) : context_(context), node_(node) {}
@@ -124,12 +149,15 @@ class Epilogue {
 
  private:
   friend class Lowering;
-  Epilogue(Lowering& lowering, const Layout& output) : lowering_(lowering), output_(output) {}
-  Lowering& lowering_;
+  Epilogue(const Lowering& lowering, const Layout& output, bool accumulate)
+      : lowering_(lowering), output_(output), accumulate_(accumulate) {}
+  const Lowering& lowering_;
   const Layout& output_;
+  bool accumulate_;
   const Rider* rider_ = nullptr;
   dnnl::post_ops ops_;
-  Lowering::Arguments arguments_;
+  std::vector<Lowering::Attributes::Operand> operands_;
+  std::optional<std::size_t> accumulated_;
 };
 
 /// Typed views of what a Kernel gets.

@@ -12,13 +12,15 @@ namespace weft {
 
 class LoweringContext {
  public:
-  LoweringContext(const Program& program, VariableStore& variables, std::size_t replicas)
-      : program_(program), variables_(variables), places_(program.graph.size()) {
+  LoweringContext(const Program& program, VariableStore& variables, std::size_t replicas,
+                  const Choices& choices)
+      : program_(program), variables_(variables), choices_(choices), places_(program.graph.size()) {
     plan_.replicas = replicas;
   }
 
   const Program& program() const { return program_; }
   Plan& plan() { return plan_; }
+  const Choices& choices() const { return choices_; }
 
   BufferId add_buffer(Buffer buffer);
   void place(NodeId node, std::uint32_t port, Operand operand);
@@ -37,6 +39,7 @@ class LoweringContext {
 
   const Program& program_;
   VariableStore& variables_;
+  Choices choices_;
   Plan plan_;
   std::vector<std::vector<Operand>> places_;
   std::unordered_map<std::string, BufferId> variable_buffers_;

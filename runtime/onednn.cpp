@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "graph/error.hpp"
+#include "graph/print.hpp"
 
 namespace weft::onednn {
 
@@ -69,6 +70,12 @@ void cannot(const std::string& what, const dnnl::error& error) {
                      error.message);
 }
 
+namespace {
+
+using Blocks = std::vector<std::pair<std::int64_t, std::int64_t>>;  // axis, width
+
+}  // namespace
+
 #if DNNL_VERSION_MAJOR >= 3
 
 dnnl::eltwise_forward::primitive_desc eltwise(const dnnl::primitive_attr& attr,
@@ -96,11 +103,12 @@ bool is_strided(const Desc& desc) {
 }
 Dims strides(const Desc& desc) { return desc.get_strides(); }
 Dims padded_dims(const Desc& desc) { return desc.get_padded_dims(); }
-bool is_blocked_by(const Desc& desc, int axis, std::int64_t& width) {
-  if (desc.get_format_kind() != dnnl::memory::format_kind::blocked) return false;
-  if (desc.get_inner_nblks() != 1 || desc.get_inner_idxs()[0] != axis) return false;
-  width = desc.get_inner_blks()[0];
-  return true;
+Blocks inner_blocks(const Desc& desc) {
+  Blocks blocks;
+  if (desc.get_format_kind() != dnnl::memory::format_kind::blocked) return blocks;
+  const Dims axes = desc.get_inner_idxs(), widths = desc.get_inner_blks();
+  for (std::size_t i = 0; i < axes.size(); ++i) blocks.emplace_back(axes[i], widths[i]);
+  return blocks;
 }
 
 #else
@@ -139,12 +147,14 @@ Dims strides(const Desc& desc) {
 Dims padded_dims(const Desc& desc) {
   return Dims(desc.data.padded_dims, desc.data.padded_dims + desc.data.ndims);
 }
-bool is_blocked_by(const Desc& desc, int axis, std::int64_t& width) {
+Blocks inner_blocks(const Desc& desc) {
   const auto& blocking = desc.data.format_desc.blocking;
-  if (desc.data.format_kind != dnnl_blocked) return false;
-  if (blocking.inner_nblks != 1 || blocking.inner_idxs[0] != axis) return false;
-  width = blocking.inner_blks[0];
-  return true;
+  Blocks blocks;
+  if (desc.data.format_kind != dnnl_blocked) return blocks;
+  for (int i = 0; i < blocking.inner_nblks; ++i) {
+    blocks.emplace_back(blocking.inner_idxs[i], blocking.inner_blks[i]);
+  }
+  return blocks;
 }
 
 #endif
@@ -156,10 +166,20 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc) {
     const Dims s = strides(desc);
     return ChannelBlocks{count, width, s[0], s[1], s[2], s[3]};
   };
-  std::int64_t width = 0;
-  if (is_blocked_by(desc, 1, width)) return make(padded_dims(desc)[1] / width, width);
+  if (const Blocks blocks = inner_blocks(desc); blocks.size() == 1 && blocks[0].first == 1) {
+    const std::int64_t width = blocks[0].second;
+    return make(padded_dims(desc)[1] / width, width);
+  }
   if (is_strided(desc) && (sizes[1] == 1 || strides(desc)[1] == 1)) return make(1, sizes[1]);
   return std::nullopt;
+}
+
+std::string layout_name(const Desc& desc) {
+  const Blocks blocks = inner_blocks(desc);
+  if (blocks.empty() && !is_strided(desc)) return "opaque";
+  std::string name = fmt::format("{}", fmt::join(strides(desc), ","));
+  for (const auto& [axis, width] : blocks) name += fmt::format(":{}@{}", width, axis);
+  return name;
 }
 
 bool same_memory(const Desc& a, const Desc& b) {

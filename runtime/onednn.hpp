@@ -87,6 +87,8 @@ dnnl::concat::primitive_desc concat(const dnnl::primitive_attr& attr, const Desc
 std::string implementation(const dnnl::primitive_desc_base& pd);
 /// False for the reference implementations, which are there to be right and are very slow.
 bool is_fast(const dnnl::primitive_desc_base& pd);
+/// How it lies, in a word: "64,1,4,2" are strides, "64,1,4,2:16@1" has blocks of 16 of axis 1.
+std::string layout_name(const Desc& desc);
 /// Row-major or a permutation of it, without blocks or padding.
 bool is_strided(const Desc& desc);
 /// The strides of a strided descriptor, in elements.

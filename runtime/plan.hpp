@@ -83,6 +83,12 @@ struct Step {
   bool is_last = false;  ///< one replica does it, when all others are done
 };
 
+/// Which ways of doing an op `lower` may take (runtime/compile.hpp says more).
+struct Choices {
+  bool winograd = true;
+  bool tune = false;
+};
+
 struct VariableUpdate {
   BufferId variable, next;
 };

@@ -32,8 +32,9 @@ Program islands(Program program);
 ///   of
 ///             variables, then the variables themselves, in the same order
 ///   replicas  how many run the plan side by side, each on its own slice of the inputs
+///   choices   what `lower` of the ops may choose from
 Plan lower(const Program& program, std::size_t results, VariableStore& variables,
-           std::size_t replicas);
+           std::size_t replicas, const Choices& choices);
 
 // Plan -> Plan.
 
