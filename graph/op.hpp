@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -39,7 +40,15 @@ struct Traits {
                                ///< a `vjp` all the same, its outputs are constants to it
   bool takes_epilogue = false;  ///< `lower` applies Lowering::epilogue
   bool takes_bias = false;      ///< `lower` adds Lowering::bias along the last axis
+  bool takes_unary = false;     ///< `lower` applies Lowering::riders, elementwise ops of one input,
+                                ///< to output 0
 };
+
+class Op;
+/// What `join` returns: the op that does the work of several, and its inputs.
+struct Joined;
+/// True for a value that nobody but the node that asks reads.
+using OnlyHere = std::function<bool(Value)>;
 
 /// A loop over contiguous f32 elements: out[i] = f(in[0][i], in[1][i], ...); `out` may be one of
 /// `in`. Ops that have one can be joined into islands (runtime/passes/islands.cpp).
@@ -76,6 +85,9 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
 ///                                                         `decompose`, else `evaluate`
 ///   std::optional<Value> simplify(std::span<const Value>) a cheaper equal of the only output, or
 ///                                                         std::vector<Value>: of all outputs
+///   std::optional<Joined> join(std::span<const Value>, const OnlyHere&)
+///                                                         itself and what makes its inputs, as one
+///                                                         op with the same outputs
 ///   Elementwise elementwise()                             see above
 ///   bool rides_on(std::size_t input)                      can be an epilogue of input's producer
 ///   void ride(Epilogue&, std::size_t input)               appends itself to that producer's step
@@ -117,6 +129,7 @@ struct OpConcept {
   virtual bool has_lower() const = 0;
   virtual void lower(Lowering&) const = 0;
   virtual std::optional<std::vector<Value>> simplify(std::span<const Value>) const = 0;
+  virtual std::optional<Joined> join(std::span<const Value>, const OnlyHere&) const = 0;
   virtual Elementwise elementwise() const = 0;
   virtual bool rides_on(std::size_t) const = 0;
   virtual void ride(Epilogue&, std::size_t) const = 0;
@@ -154,6 +167,7 @@ class Op {
   std::optional<std::vector<Value>> simplify(std::span<const Value> inputs) const {
     return self_->simplify(inputs);
   }
+  std::optional<Joined> join(std::span<const Value> inputs, const OnlyHere& only_here) const;
   Elementwise elementwise() const { return self_->elementwise(); }
   bool rides_on(std::size_t input) const { return self_->rides_on(input); }
   void ride(Epilogue& epilogue, std::size_t input) const { self_->ride(epilogue, input); }
@@ -174,6 +188,16 @@ class Op {
  private:
   std::shared_ptr<const detail::OpConcept> self_;
 };
+
+struct Joined {
+  Op op;
+  std::vector<Value> inputs;
+};
+
+inline std::optional<Joined> Op::join(std::span<const Value> inputs,
+                                      const OnlyHere& only_here) const {
+  return self_->join(inputs, only_here);
+}
 
 /// One static Register beside each op makes it known by name: the property tests walk the registry.
 /// For a family whose members share a struct, one prototype per member.
@@ -313,6 +337,14 @@ struct OpModel final : OpConcept {
       if (auto simpler = op.simplify(inputs)) return std::vector<Value>{*std::move(simpler)};
     }
     return std::nullopt;
+  }
+  std::optional<Joined> join(std::span<const Value> inputs,
+                             const OnlyHere& only_here) const override {
+    if constexpr (requires { op.join(inputs, only_here); }) {
+      return op.join(inputs, only_here);
+    } else {
+      return std::nullopt;
+    }
   }
   Elementwise elementwise() const override {
     if constexpr (requires { op.elementwise(); }) {

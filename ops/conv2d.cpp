@@ -8,6 +8,7 @@
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "ops/reduce.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/tuning.hpp"
@@ -348,6 +349,10 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
   std::optional<std::size_t> channel_sum(std::size_t input, const Type&) const {
     return input == 1 ? std::optional<std::size_t>(1) : std::nullopt;
   }
+  std::optional<Joined> join(std::span<const Value> in, const OnlyHere& only_here) const {
+    return join_conv2d_kernel_grad(in[0], in[1], {kernel_height, kernel_width}, options(),
+                                   only_here);
+  }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.output(0));
     const Type &x_type = l.input(0), &dy_type = l.input(1);
@@ -527,6 +532,11 @@ Padding2D same_padding(std::array<std::int64_t, 2> sizes, std::array<std::int64_
 
 Value conv2d(Value x, Value kernel, const Conv2dOptions& options) {
   return apply(Conv2d{geometry(options)}, {x, kernel});
+}
+
+std::optional<Conv2dOptions> conv2d_options(const Op& op) {
+  const auto* conv = op.as<Conv2d>();
+  return conv == nullptr ? std::nullopt : std::optional(conv->options());
 }
 
 Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape,

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
+#include "graph/op.hpp"
 #include "graph/value.hpp"
 
 namespace weft {
@@ -51,5 +53,8 @@ Value conv2d_input_grad(Value dy, Value kernel, const Shape& x_shape,
 ///   kernel_size  KH and KW
 Value conv2d_kernel_grad(Value x, Value dy, std::array<std::int64_t, 2> kernel_size,
                          const Conv2dOptions& options = {});
+
+/// The options of an op that is a conv2d; nothing if it is another.
+std::optional<Conv2dOptions> conv2d_options(const Op& op);
 
 }  // namespace weft

@@ -117,14 +117,15 @@ struct Matmul {
     return strided(DType::f32, sizes, strides);
   }
 
-  /// x as an inner product takes it: samples first, in memory too; row-major if it lies otherwise.
+  /// x as an inner product takes it: samples first, in memory too; row-major if it lies otherwise,
+  /// and as two axes if it is row-major, since oneDNN's best kernels (brgemm) know no more.
   static Layout dense_input(const Lowering& l, std::size_t i) {
     const Type& type = l.input(i);
     const Layout layout = l.layout(i);
     const Dims sizes = onednn::dims(layout.plain), strides = onednn::strides(layout.plain);
     const bool usable = sizes.size() >= 2 && sizes.size() <= 5 && sizes[0] == type.shape[0] &&
                         (sizes[0] == 1 || strides[0] == type.shape[1]);
-    return usable ? layout : row_major(type);
+    return usable && !layout.is_plain() ? layout : row_major(type);
   }
 
   void lower_dense(Lowering& l) const {

@@ -12,6 +12,7 @@
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "ops/unary.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/parallel.hpp"
@@ -442,6 +443,9 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
     auto pooled = apply_all(*this, {in[0].inputs()[0]});
     return std::vector<Value>{relu(pooled[0]), pooled[1]};
   }
+  std::optional<Joined> join(std::span<const Value> in, const OnlyHere& only_here) const {
+    return join_conv2d_max_pool2d(in[0], {window, stride, padding}, only_here);
+  }
   void lower(Lowering& l) const {
     const Layout x = with_channels(l, 0), y = like(x, l.output(0)), index = like(x, l.output(1));
     if (!l.output_used(1)) {
@@ -568,6 +572,19 @@ const Register registered{MaxPool{}, MaxPoolGrad{}, MaxPoolGather{}, AveragePool
 
 Value max_pool2d(Value x, const Pool2dOptions& o) {
   return apply(MaxPool{{o.window, o.stride, o.padding}}, {x});
+}
+
+Value max_pool2d_grad(Value index, Value dy, const Shape& x_shape, const Pool2dOptions& o) {
+  if (x_shape.rank() != 4) {
+    fail<ShapeError>("max_pool2d_grad: x_shape must be [N,H,W,C]: {}", x_shape);
+  }
+  return apply(MaxPoolGrad{{o.window, o.stride, o.padding}, x_shape[1], x_shape[2]}, {index, dy});
+}
+
+std::optional<Pool2dOptions> max_pool2d_grad_options(const Op& op) {
+  const auto* grad = op.as<MaxPoolGrad>();
+  if (grad == nullptr) return std::nullopt;
+  return Pool2dOptions{grad->window, grad->stride, grad->padding};
 }
 
 Value average_pool2d(Value x, const Pool2dOptions& o) {

@@ -24,7 +24,18 @@ struct Pool2dOptions {
 ///            is as wide as the window
 Value max_pool2d(Value x, const Pool2dOptions& options = {});
 
+/// The adjoint of max_pool2d in x: dy where the index (the second output) points, summed, and zero
+/// elsewhere.
+///   index, dy  of one shape
+///   x_shape    of the image that was pooled
+///   throws     ShapeError if they do not belong together
+Value max_pool2d_grad(Value index, Value dy, const Shape& x_shape,
+                      const Pool2dOptions& options = {});
+
 /// Mean of each window, over the elements that are not padding (as in Keras).
 Value average_pool2d(Value x, const Pool2dOptions& options = {});
+
+/// The options of an op that is a max_pool2d_grad; nothing if it is another.
+std::optional<Pool2dOptions> max_pool2d_grad_options(const Op& op);
 
 }  // namespace weft

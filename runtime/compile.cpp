@@ -34,7 +34,8 @@ struct GraphPass {
 constexpr std::array graph_passes{
     GraphPass{"expand", expand},   GraphPass{"simplify", simplify},
     GraphPass{"fold", fold},       GraphPass{"share_sums", share_sums, true},
-    GraphPass{"cse", cse},         GraphPass{"prune", prune},
+    GraphPass{"cse", cse},         GraphPass{"join", join, true},
+    GraphPass{"prune", prune},
     GraphPass{"fuse", fuse, true}, GraphPass{"islands", islands, true},
 };
 

@@ -268,6 +268,7 @@ void Executable::Impl::run_replica(std::size_t replica) {
     execute(replica, s);
     time.last = Clock::now() - time.start;
     time.total += time.last;
+    time.least = std::min(time.least, time.last);
     ++time.calls;
   }
 }
@@ -305,13 +306,14 @@ std::string Executable::Impl::profile_table() const {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(
       order, [&](std::size_t a, std::size_t b) { return times[a].total > times[b].total; });
-  std::string out = fmt::format("{:>5} {:>9} {:>10} {:>6}  {:<44} {}\n", "step", "calls", "mean us",
-                                "share", "what", "by");
+  std::string out = fmt::format("{:>5} {:>9} {:>10} {:>10} {:>6}  {:<44} {}\n", "step", "calls",
+                                "mean us", "least us", "share", "what", "by");
   for (const std::size_t s : order) {
     const Time& time = times[s];
     if (time.calls == 0) continue;
-    out += fmt::format("{:>5} {:>9} {:>10.1f} {:>5.1f}%  {:<44} {}\n", s, time.calls,
+    out += fmt::format("{:>5} {:>9} {:>10.1f} {:>10.1f} {:>5.1f}%  {:<44} {}\n", s, time.calls,
                        seconds(time.total) * 1e6 / static_cast<double>(time.calls),
+                       seconds(time.least) * 1e6,
                        100 * seconds(time.total) / std::max(seconds(all), 1e-12),
                        plan.steps[s].label, plan.steps[s].detail);
   }

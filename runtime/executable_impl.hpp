@@ -84,7 +84,7 @@ struct Executable::Impl {
   bool profiling = false;
   using Clock = std::chrono::steady_clock;
   struct Time {
-    Clock::duration total{}, last{};
+    Clock::duration total{}, last{}, least = Clock::duration::max();
     Clock::time_point start{};
     std::size_t calls = 0;
   };

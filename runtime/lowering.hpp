@@ -93,6 +93,8 @@ class Lowering {
 
   /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
   std::optional<std::size_t> bias() const;
+  /// For ops with Traits::takes_unary: what is to be applied to output 0, in order.
+  std::span<const Rider> riders() const { return riders_; }
   /// For ops with Traits::takes_epilogue: are there ops to be applied to output 0?
   bool has_epilogue() const;
   /// The epilogue for an output that lies like this: attributes for the primitive, and what they

@@ -228,14 +228,18 @@ TEST_CASE("report, steps, profile and trace") {
   Graph graph;
   const Value x = graph.input({DType::f32, {64, 64}}, "x");
   Executable executable = compile({relu(matmul(x, x))});
-  CHECK(executable.report().starts_with("2 nodes, 1 steps, 1 ops fused into others, 0 reorders"));
+  // With AVX-512, oneDNN may want the second operand in blocks, which takes a reorder.
+  const std::size_t reorders = executable.reorders().size();
+  CHECK(reorders <= 1);
+  CHECK(executable.report().starts_with(fmt::format(
+      "2 nodes, {} steps, 1 ops fused into others, {} reorders", 1 + reorders, reorders)));
   CHECK(executable.to_string().find("matmul+relu") != std::string::npos);
   executable.profile(true);
   for (int i = 0; i < 3; ++i) executable.run({{"x", Tensor(x.type())}});
   const auto steps = executable.profile_steps();
-  REQUIRE(steps.size() == 1);
-  CHECK(steps[0].calls == 3);
-  CHECK(steps[0].is_primitive);
+  REQUIRE(steps.size() == 1 + reorders);
+  CHECK(steps.back().calls == 3);
+  CHECK(steps.back().is_primitive);
   CHECK(executable.profile_table().find("matmul+relu") != std::string::npos);
   const std::string path =
       std::string(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp") + "/weft_trace_test.json";
@@ -243,7 +247,8 @@ TEST_CASE("report, steps, profile and trace") {
   std::string text;
   std::getline(std::ifstream(path), text, '\0');
   std::remove(path.c_str());
-  CHECK(text.starts_with("[\n{\"name\":\"matmul+relu\""));
+  CHECK(text.starts_with("[\n{\"name\":\""));
+  CHECK(text.find("{\"name\":\"matmul+relu\"") != std::string::npos);
   CHECK(text.ends_with("}\n]\n"));
   CHECK(message_of<IoError>([&] { executable.write_trace("/nowhere/trace.json"); }) ==
         "trace: cannot write \"/nowhere/trace.json\"");

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "graph/print.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "ops/ops.hpp"
 
 namespace weft {
@@ -486,6 +487,50 @@ void add_pool2d(Samples& s) {
   }
 }
 
+// First layers. The pass `join` makes these ops of the first sample's graph and its gradients; the
+// others call them by themselves.
+void add_conv2d_pool(Samples& s) {
+  Numbers& n = s.numbers;
+  struct Case {
+    std::string note;
+    Shape x, kernel;
+    Padding2D padding{};
+  };
+  const std::vector<Case> cases{
+      {"8 filters", {2, 6, 6, 1}, {3, 3, 1, 8}},
+      {"16 filters, padding", {1, 6, 8, 1}, {3, 3, 1, 16}, {1, 1, 1, 1}},
+      {"32 filters", {3, 4, 6, 1}, {3, 3, 1, 32}, {1, 1, 1, 1}},
+      {"3 channels, a rest", {1, 5, 7, 3}, {3, 3, 3, 16}, {1, 1, 1, 1}},
+      {"padding on one side", {1, 5, 6, 2}, {3, 3, 2, 8}, {2, 0, 0, 3}},
+      {"5x5, 8 filters", {1, 6, 6, 2}, {5, 5, 2, 8}, {2, 2, 2, 2}},
+      {"5x5, 32 filters", {1, 7, 9, 1}, {5, 5, 1, 32}, {2, 2, 2, 2}},
+  };
+  const auto always = [](Value) { return true; };
+  for (const Case& c : cases) {
+    const Conv2dOptions options{.padding = c.padding};
+    const std::array<std::int64_t, 2> size{c.kernel[0], c.kernel[1]};
+    const std::vector<Tensor> inputs{n.any(c.x), n.any(c.kernel), n.any({c.kernel[3]})};
+    s.add("conv2d", c.note + ", then bias, tanh and max-pool", inputs, [=](const Values& in) {
+      return max_pool2d(tanh(conv2d(in[0], in[1], options) * 0.25f + in[2]));
+    });
+    s.add("conv2d", c.note + ", then max-pool, then tanh", inputs, [=](const Values& in) {
+      return tanh(max_pool2d(conv2d(in[0], in[1], options) + in[2]) * 0.25f);
+    });
+    s.add("conv2d_max_pool2d", c.note, inputs, [=](const Values& in) {
+      const Value pooled = conv2d(in[0], in[1], options) + in[2];
+      const auto joined = *join_conv2d_max_pool2d(pooled, {}, always);
+      return square(apply_all(joined.op, joined.inputs)[0] * 0.25f);
+    });
+    s.add("conv2d_max_pool2d_kernel_grad", c.note, inputs, [=](const Values& in) {
+      const Value image = conv2d(in[0], in[1], options), pooled = max_pool2d(image);
+      const Value index = Graph::of(pooled).value(pooled.node(), 1);
+      const Value spread = max_pool2d_grad(index, square(pooled) * 0.0625f, image.shape());
+      const auto joined = *join_conv2d_kernel_grad(in[0], spread, size, options, always);
+      return apply_all(joined.op, joined.inputs);
+    });
+  }
+}
+
 void add_softmax(Samples& s) {
   Numbers& n = s.numbers;
   for (const Shape& shape : {Shape{3, 5}, Shape{2, 3, 4}, Shape{7}, Shape{2, 1}}) {
@@ -520,6 +565,7 @@ const std::vector<Sample>& samples() {
     add_matmul(s);
     add_conv2d(s);
     add_pool2d(s);
+    add_conv2d_pool(s);
     add_softmax(s);
     return std::move(s.all);
   }();

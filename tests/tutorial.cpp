@@ -100,8 +100,10 @@ TEST_CASE("tutorial: a training step reorders no activation, and its buffers sha
   Executable& step = model.training_step(data, 64);
   const auto statistics = step.statistics();
   MESSAGE(step.report());
-  CHECK(static_cast<double>(statistics.arena_bytes) <=
-        0.6 * static_cast<double>(statistics.buffer_bytes));
+  CHECK(statistics.arena_bytes < statistics.buffer_bytes);
+  // The image between convolution and pooling, and its gradient, are nowhere.
+  const std::size_t replicas = statistics.replicas;
+  CHECK(statistics.arena_bytes < 64 / replicas * 28 * 28 * 32 * sizeof(float));
   // Reorders of weights' gradients are small; one of an activation would move 64 images.
   for (const auto& reorder : step.reorders()) {
     CAPTURE(reorder.name);
@@ -109,7 +111,8 @@ TEST_CASE("tutorial: a training step reorders no activation, and its buffers sha
   }
   CHECK(statistics.reorders <= 3);
   const std::string steps = step.to_string();
-  CHECK(steps.find("conv2d+add") != std::string::npos);
+  CHECK(steps.find("conv2d_max_pool2d+relu") != std::string::npos);
+  CHECK(steps.find("conv2d_max_pool2d_kernel_grad") != std::string::npos);
   CHECK(steps.find("matmul+add+relu") != std::string::npos);
 }
 

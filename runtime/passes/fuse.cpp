@@ -23,14 +23,18 @@ struct Fused {
     return chain[0].op.infer(in.first(chain[0].operands.size()));
   }
   std::vector<Value> decompose(std::span<const Value> in) const {
-    Value value;
+    std::vector<Value> values;
     for (const Rider& link : chain) {
       std::vector<Value> inputs;
       for (const std::size_t operand : link.operands) inputs.push_back(in[operand]);
-      if (value) inputs.insert(inputs.begin() + static_cast<std::ptrdiff_t>(link.through), value);
-      value = apply(link.op, inputs);
+      if (values.empty()) {
+        values = apply_all(link.op, inputs);
+        continue;
+      }
+      inputs.insert(inputs.begin() + static_cast<std::ptrdiff_t>(link.through), values[0]);
+      values[0] = apply(link.op, inputs);
     }
-    return {value};
+    return values;
   }
   void lower(Lowering& l) const {
     std::optional<std::size_t> bias;
@@ -58,12 +62,23 @@ bool can_ride(const Node& node, std::uint32_t input) {
   return true;
 }
 
+/// Are the other outputs of a node read only by nodes behind `last`?
+bool others_read_behind(const Program& program, NodeId node, NodeId last) {
+  for (std::uint32_t port = 1; port < program.graph[node].outputs.size(); ++port) {
+    for (const Use& use : program.graph.uses(program.graph.value(node, port))) {
+      if (use.user <= last) return false;
+    }
+  }
+  return true;
+}
+
 /// The nodes that `first` can take into its step, itself included; `taken` belong to others.
 std::vector<NodeId> chain_from(const Program& program, NodeId first,
                                const std::vector<bool>& taken) {
   const Graph& graph = program.graph;
   std::vector<NodeId> chain{first};
-  if (!graph[first].op.traits().takes_epilogue) return chain;
+  const Traits traits = graph[first].op.traits();
+  if (!traits.takes_epilogue && !traits.takes_unary) return chain;
   const Type type = graph[first].outputs[0];
   for (;;) {
     const Value value = graph.value(chain.back());
@@ -71,6 +86,8 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first,
     const Use use = graph.uses(value)[0];
     const Node& user = graph[use.user];
     if (taken[use.user] || user.outputs[0] != type || !can_ride(user, use.input)) break;
+    if (traits.takes_unary && (user.inputs.size() != 1 || !user.op.elementwise())) break;
+    if (!others_read_behind(program, first, use.user)) break;
     chain.push_back(use.user);
   }
   return chain;
@@ -118,6 +135,10 @@ Program fuse(Program program) {
     if (!inside[r.id]) return std::nullopt;
     if (ends[r.id].empty()) return std::vector<Value>(r.node.outputs.size());
     auto values = fused(r, graph, ends[r.id]);
+    for (std::uint32_t port = 1; port < values.size(); ++port) {
+      r.move(graph.value(ends[r.id][0], port), values[port]);
+    }
+    values.resize(1);
     for (const NodeId member : ends[r.id]) {
       if (values[0].name().empty()) values[0].named(graph[member].name);
     }

@@ -22,6 +22,9 @@ Program fold(Program program);
 Program share_sums(Program program);
 /// Merges equal ops of equal inputs.
 Program cse(Program program);
+/// Makes one op of what an op and the makers of its inputs do, where they know how: convolution and
+/// pooling, which then need no image between them.
+Program join(Program program);
 /// Makes bias, activation and residual add part of the op that feeds them.
 Program fuse(Program program);
 /// Makes connected elementwise ops of one shape one loop.
