@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 #include "ops/ops.hpp"
 
 namespace weft::nn {
@@ -52,6 +53,19 @@ Pool2dOptions pooling(std::string_view layer, Value x, Size2D pool_size,
 }
 
 }  // namespace
+
+Input::Input(const Shape& shape, InputConfig c) : config(std::move(c)) {
+  config.input_shape = shape;
+  if (shape.rank() == 0) {
+    fail<ArgumentError>("Input: a sample needs at least one axis; mere numbers are {{1}}");
+  }
+  if (config.dtype != DType::f32 && config.dtype != DType::s32) {
+    fail<ArgumentError>("Input: dtype must be f32 or s32, not {}", config.dtype);
+  }
+  const Type type{config.dtype, with_batch(1, shape)};
+  static_cast<Symbol&>(*this) =
+      Symbol(std::make_shared<SymbolicCall>(*this, std::vector<Symbol>{}, std::vector<Type>{type}));
+}
 
 Dense::Dense(std::int64_t n, DenseConfig c) : units(n), config(std::move(c)) {
   expect_positive("Dense", "units", units);

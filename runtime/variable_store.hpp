@@ -2,6 +2,7 @@
 // Included by .cpp files only.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -21,12 +22,14 @@ class VariableStore {
 
   Entry* find(const std::string& name);
   Entry& add(const std::string& name, const Type& type);
+  /// The name stands for an entry of `other`, which both stores keep from now on.
+  void share(const std::string& name, const VariableStore& other, const std::string& other_name);
   /// Moves the numbers into a layout, for good: the memory of a variable with a layout stays put.
   void choose(Entry& entry, const Layout& layout);
   const std::vector<std::string>& names() const noexcept { return names_; }
 
  private:
-  std::unordered_map<std::string, Entry> entries_;
+  std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
   std::vector<std::string> names_;
 };
 
