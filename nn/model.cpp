@@ -277,7 +277,9 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   Graph graph;
-  Trace trace{graph, variables_, config.seed, mode == Mode::train, replicas};
+  Trace trace{graph,       variables_,
+              config.seed, mode == Mode::train,
+              replicas,    1.0f / static_cast<float>(replicas)};
   Scope scope(trace);
   const Value x = graph.input({DType::f32, with_batch(slice, config.input_shape)}, "x");
   const Value prediction = call(scope, x);
