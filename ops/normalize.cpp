@@ -79,18 +79,28 @@ template <class F>
   for (; c < width; ++c) f(float{}, c);
 }
 
-/// Sums of one channel, over some of the rows: about a number near its mean, so that nothing
-/// cancels.
+/// Sums over some of the rows, by channel. Squares are of the difference from `about`, which is
+/// near the mean, so that nothing cancels.
 struct Partial {
-  double count = 0, about = 0, sum = 0, squares = 0;
+  double *count, *about, *sum, *squares;
+  static constexpr std::size_t fields = 4;
 
-  double mean() const { return count > 0 ? sum / count : 0; }
+  Partial(double* memory, std::size_t channels)
+      : count(memory),
+        about(memory + channels),
+        sum(memory + 2 * channels),
+        squares(memory + 3 * channels) {}
+
+  double mean(std::size_t c) const { return count[c] > 0 ? sum[c] / count[c] : 0; }
   /// The sum of squares about the mean.
-  double spread() const { return squares - count * (mean() - about) * (mean() - about); }
+  double spread(std::size_t c) const {
+    const double step = mean(c) - about[c];
+    return squares[c] - count[c] * step * step;
+  }
 };
 
 [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void moments_tile(
-    const float* x, std::size_t rows, std::size_t width, Partial* out) {
+    const float* x, std::size_t rows, std::size_t width, const Partial& out, std::size_t channel) {
   for_strips(width, [&]<class V>(V, std::size_t c) {
     V parts[4] = {}, v;
     const auto each_row = [&](auto add) {
@@ -109,21 +119,23 @@ struct Partial {
     float sums[lanes<V>], means[lanes<V>], squares[lanes<V>];
     each_row([&](V& part) { part += v; });
     join(parts, sums);
-    for (std::size_t k = 0; k < lanes<V>; ++k) means[k] = sums[k] / static_cast<float>(rows);
+    const float share = 1 / static_cast<float>(rows);
+    for (std::size_t k = 0; k < lanes<V>; ++k) means[k] = sums[k] * share;
     V mean;
     load(mean, means);
     for (V& part : parts) part = V{};
     each_row([&](V& part) { part += (v - mean) * (v - mean); });
     join(parts, squares);
     const auto n = static_cast<double>(rows);
+    double *count = out.count + channel + c, *about = out.about + channel + c,
+           *sum = out.sum + channel + c, *square = out.squares + channel + c;
+    if (count[0] == 0) std::copy_n(means, lanes<V>, about);
+#pragma omp simd
     for (std::size_t k = 0; k < lanes<V>; ++k) {
-      Partial& total = out[c + k];
-      const double here = means[k], sum = sums[k];
-      if (total.count == 0) total.about = here;
-      const double step = here - total.about;
-      total.count += n;
-      total.sum += sum;
-      total.squares += squares[k] + 2 * step * (sum - n * here) + n * step * step;
+      const double here = means[k], total = sums[k], step = here - about[k];
+      count[k] += n;
+      sum[k] += total;
+      square[k] += squares[k] + step * (2 * (total - n * here) + n * step);
     }
   });
 }
@@ -148,6 +160,7 @@ struct Partial {
     float one[lanes<V>], two[lanes<V>];
     join(first, one);
     join(second, two);
+#pragma omp simd
     for (std::size_t k = 0; k < lanes<V>; ++k) {
       sums[c + k] += one[k];
       products[c + k] += two[k];
@@ -205,14 +218,13 @@ struct BatchMoments {  // x -> mean, variance
     const Type channels{DType::f32, {in[0].shape[-1]}};
     return {channels, channels};
   }
-  // dx = (dmean + 2 (x - mean) dvariance) / rows
+  // dx = (dmean + 2 (x - mean) dvariance) / rows, as a x + b
   std::vector<Value> vjp(const VjpArgs& args) const {
     const Value x = args.inputs[0], dmean = args.cotangents[0], dvariance = args.cotangents[1];
     const float share = 1 / rows_of(x.shape());
-    Value dx;
-    if (dvariance) dx = (x - args.outputs[0]) * (dvariance * (2 * share));
-    if (dmean) dx = dx ? dx + dmean * share : broadcast_to(dmean * share, x.shape());
-    return {dx};
+    if (!dvariance) return {broadcast_to(dmean * share, x.shape())};
+    const Value a = dvariance * (2 * share), b = -(args.outputs[0] * a);
+    return {x * a + (dmean ? b + dmean * share : b)};
   }
   std::vector<Value> decompose(std::span<const Value> in) const {
     const auto axes = all_but_last(in[0].shape());
@@ -230,25 +242,25 @@ struct BatchMoments {  // x -> mean, variance
 
   static void run(const Tiles& tiles, std::size_t channels, const float* x, float* mean,
                   float* variance) {
-    std::vector<Partial> partials(tiles.pieces * tiles.channels);
+    std::vector<double> memory(tiles.pieces * Partial::fields * tiles.channels);
+    std::vector<Partial> partials;
+    for (std::size_t p = 0; p < tiles.pieces; ++p) {
+      partials.emplace_back(memory.data() + p * Partial::fields * tiles.channels, tiles.channels);
+    }
     tiles.for_each([&](std::size_t piece, std::size_t at, std::size_t rows, std::size_t channel) {
-      moments_tile(x + at, rows, tiles.planes.width,
-                   partials.data() + piece * tiles.channels + channel);
+      moments_tile(x + at, rows, tiles.planes.width, partials[piece], channel);
     });
     for (std::size_t c = 0; c < channels; ++c) {
-      const auto each_piece = [&](auto f) {
-        for (std::size_t p = 0; p < tiles.pieces; ++p) f(partials[p * tiles.channels + c]);
-      };
       double count = 0, sum = 0, spread = 0;
-      each_piece([&](const Partial& part) {
-        count += part.count;
-        sum += part.sum;
-      });
+      for (const Partial& part : partials) {
+        count += part.count[c];
+        sum += part.sum[c];
+      }
       const double average = sum / count;
-      each_piece([&](const Partial& part) {
-        const double step = part.mean() - average;
-        spread += part.spread() + part.count * step * step;
-      });
+      for (const Partial& part : partials) {
+        const double step = part.mean(c) - average;
+        spread += part.spread(c) + part.count[c] * step * step;
+      }
       mean[c] = static_cast<float>(average);
       variance[c] = static_cast<float>(spread / count);
     }
@@ -368,12 +380,13 @@ struct BatchNorm {  // (x, mean, variance, gamma, beta) -> y
   std::vector<Value> vjp(const VjpArgs& args) const {
     const Value x = args.inputs[0], mean = args.inputs[1], gamma = args.inputs[3];
     const Value dy = args.cotangents[0], inverse = inverse_deviation(args.inputs[2], epsilon);
-    std::vector<Value> result(5);
+    std::vector<Value> result(5), sums;
+    const auto others = args.wanted.subspan(1);
+    const bool needs_sums = std::ranges::any_of(others, [](auto wanted) { return wanted != 0; });
+    // First, so that the islands pass does not compute the product below before dy is summed, but
+    // together with the rest of dx.
+    if (needs_sums) sums = apply_all(BatchNormSums{}, {x, dy, mean});
     if (args.wants(0)) result[0] = dy * (gamma * inverse);
-    if (std::ranges::none_of(args.wanted.subspan(1), [](auto wanted) { return wanted != 0; })) {
-      return result;
-    }
-    const auto sums = apply_all(BatchNormSums{}, {x, dy, mean});
     if (args.wants(1)) result[1] = -(sums[0] * gamma * inverse);
     if (args.wants(2)) {
       result[2] = sums[1] * gamma * (-0.5f * inverse * inverse * inverse);

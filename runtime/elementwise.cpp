@@ -140,7 +140,9 @@ void run(const Compiled& region, std::span<const std::byte* const> reads,
     count = channels.block_length(start, std::min(block, last - start));
     channels.read(start, inputs);
     for (std::size_t i = 0; i < reads.size(); ++i) {
-      if (region.readings[i] == Reading::whole) inputs[i] = as<float>(reads[i]) + start;
+      if (region.readings[i] != Reading::whole) continue;
+      inputs[i] = as<float>(reads[i]) + start;
+      for (std::size_t k = 0; k < block; k += 16) __builtin_prefetch(inputs[i] + block + k);
     }
     for (std::size_t k = 0; k < region.code.size(); ++k) {
       const auto& instruction = region.code[k];
