@@ -70,15 +70,6 @@ template <class V>
   std::memcpy(to, &sum, sizeof sum);
 }
 
-/// Calls f(Vector{}, c) for all channels c of a row: 16 at a time, then 8, then one.
-template <class F>
-[[gnu::always_inline]] inline void for_strips(std::size_t width, F f) {
-  std::size_t c = 0;
-  for (; c + 16 <= width; c += 16) f(Floats16{}, c);
-  for (; c + 8 <= width; c += 8) f(Floats8{}, c);
-  for (; c < width; ++c) f(float{}, c);
-}
-
 /// Sums over some of the rows, by channel. Squares are of the difference from `about`, which is
 /// near the mean, so that nothing cancels.
 struct Partial {
@@ -99,73 +90,107 @@ struct Partial {
   }
 };
 
+/// A V's lanes of channels, of which the first is `channel`.
+template <class V>
+[[gnu::always_inline]] inline void moments_strip(const float* x, std::size_t rows,
+                                                 std::size_t width, const Partial& out,
+                                                 std::size_t channel) {
+  V parts[4] = {}, v, mean;
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    for (std::size_t k = 0; k < 4; ++k) {
+      load(v, x + (r + k) * width);
+      parts[k] += v;
+    }
+  }
+  for (; r < rows; ++r) {
+    load(v, x + r * width);
+    parts[0] += v;
+  }
+  float sums[lanes<V>], means[lanes<V>], squares[lanes<V>];
+  join(parts, sums);
+  const float share = 1 / static_cast<float>(rows);
+  for (std::size_t k = 0; k < lanes<V>; ++k) means[k] = sums[k] * share;
+
+  load(mean, means);
+  for (V& part : parts) part = V{};
+  for (r = 0; r + 4 <= rows; r += 4) {
+    for (std::size_t k = 0; k < 4; ++k) {
+      load(v, x + (r + k) * width);
+      parts[k] += (v - mean) * (v - mean);
+    }
+  }
+  for (; r < rows; ++r) {
+    load(v, x + r * width);
+    parts[0] += (v - mean) * (v - mean);
+  }
+  join(parts, squares);
+
+  const auto n = static_cast<double>(rows);
+  double *count = out.count + channel, *about = out.about + channel, *sum = out.sum + channel,
+         *square = out.squares + channel;
+  if (count[0] == 0) std::copy_n(means, lanes<V>, about);
+#pragma omp simd
+  for (std::size_t k = 0; k < lanes<V>; ++k) {
+    const double here = means[k], total = sums[k], step = here - about[k];
+    count[k] += n;
+    sum[k] += total;
+    square[k] += squares[k] + step * (2 * (total - n * here) + n * step);
+  }
+}
+
 [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void moments_tile(
     const float* x, std::size_t rows, std::size_t width, const Partial& out, std::size_t channel) {
-  for_strips(width, [&]<class V>(V, std::size_t c) {
-    V parts[4] = {}, v;
-    const auto each_row = [&](auto add) {
-      std::size_t r = 0;
-      for (; r + 4 <= rows; r += 4) {
-        for (std::size_t k = 0; k < 4; ++k) {
-          load(v, x + (r + k) * width + c);
-          add(parts[k]);
-        }
-      }
-      for (; r < rows; ++r) {
-        load(v, x + r * width + c);
-        add(parts[0]);
-      }
-    };
-    float sums[lanes<V>], means[lanes<V>], squares[lanes<V>];
-    each_row([&](V& part) { part += v; });
-    join(parts, sums);
-    const float share = 1 / static_cast<float>(rows);
-    for (std::size_t k = 0; k < lanes<V>; ++k) means[k] = sums[k] * share;
-    V mean;
-    load(mean, means);
-    for (V& part : parts) part = V{};
-    each_row([&](V& part) { part += (v - mean) * (v - mean); });
-    join(parts, squares);
-    const auto n = static_cast<double>(rows);
-    double *count = out.count + channel + c, *about = out.about + channel + c,
-           *sum = out.sum + channel + c, *square = out.squares + channel + c;
-    if (count[0] == 0) std::copy_n(means, lanes<V>, about);
-#pragma omp simd
-    for (std::size_t k = 0; k < lanes<V>; ++k) {
-      const double here = means[k], total = sums[k], step = here - about[k];
-      count[k] += n;
-      sum[k] += total;
-      square[k] += squares[k] + step * (2 * (total - n * here) + n * step);
+  std::size_t c = 0;
+  for (; c + 16 <= width; c += 16) moments_strip<Floats16>(x + c, rows, width, out, channel + c);
+  for (; c + 8 <= width; c += 8) moments_strip<Floats8>(x + c, rows, width, out, channel + c);
+  for (; c < width; ++c) moments_strip<float>(x + c, rows, width, out, channel + c);
+}
+
+template <class V>
+[[gnu::always_inline]] inline void sums_strip(const float* x, const float* dy, const float* mean,
+                                              std::size_t rows, std::size_t width, double* sums,
+                                              double* products) {
+  V first[4] = {}, second[4] = {}, m, a, b;
+  load(m, mean);
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    for (std::size_t k = 0; k < 4; ++k) {
+      load(a, dy + (r + k) * width);
+      load(b, x + (r + k) * width);
+      first[k] += a;
+      second[k] += a * (b - m);
     }
-  });
+  }
+  for (; r < rows; ++r) {
+    load(a, dy + r * width);
+    load(b, x + r * width);
+    first[0] += a;
+    second[0] += a * (b - m);
+  }
+  float one[lanes<V>], two[lanes<V>];
+  join(first, one);
+  join(second, two);
+#pragma omp simd
+  for (std::size_t k = 0; k < lanes<V>; ++k) {
+    sums[k] += one[k];
+    products[k] += two[k];
+  }
 }
 
 [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void sums_tile(
     const float* x, const float* dy, const float* mean, std::size_t rows, std::size_t width,
     double* sums, double* products) {
-  for_strips(width, [&]<class V>(V, std::size_t c) {
-    V first[4] = {}, second[4] = {}, m, a, b;
-    load(m, mean + c);
-    const auto add = [&](std::size_t row, std::size_t k) {
-      load(a, dy + row * width + c);
-      load(b, x + row * width + c);
-      first[k] += a;
-      second[k] += a * (b - m);
-    };
-    std::size_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-      for (std::size_t k = 0; k < 4; ++k) add(r + k, k);
-    }
-    for (; r < rows; ++r) add(r, 0);
-    float one[lanes<V>], two[lanes<V>];
-    join(first, one);
-    join(second, two);
-#pragma omp simd
-    for (std::size_t k = 0; k < lanes<V>; ++k) {
-      sums[c + k] += one[k];
-      products[c + k] += two[k];
-    }
-  });
+  std::size_t c = 0;
+  for (; c + 16 <= width; c += 16) {
+    sums_strip<Floats16>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
+  }
+  for (; c + 8 <= width; c += 8) {
+    sums_strip<Floats8>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
+  }
+  for (; c < width; ++c) {
+    sums_strip<float>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
+  }
 }
 
 /// A batch, cut into pieces, and those into tiles.
