@@ -17,6 +17,10 @@ Value Scope::state(std::string_view name, const Shape& shape, float fill) {
   return weight(name, shape, false, Constant{fill});
 }
 
+Value Scope::state(std::string_view name, const Shape& shape, const Initializer& initializer) {
+  return weight(name, shape, false, initializer);
+}
+
 Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
                     const Initializer& initializer) {
   const std::string full = prefix_ + std::string(name);
@@ -78,14 +82,15 @@ Tensor Scope::initial(const std::string& name, const Shape& shape,
 }
 
 void Scope::update(Value state, Value next) {
+  update_uniform(state, training() && share() < 1 ? all_reduce(next * share()) : next);
+}
+
+void Scope::update_uniform(Value state, Value next) {
   if (state.type() != next.type()) {
     fail<ShapeError>("scope: \"{}\" is {}, but its update is {}", state.name(), state.type(),
                      next.type());
   }
   if (!training()) return;
-  if (trace_->replicas > 1) {
-    next = all_reduce(next) * (1.0f / static_cast<float>(trace_->replicas));
-  }
   for (Update& earlier : trace_->updates) {
     if (earlier.next == state) {
       earlier.next = next;

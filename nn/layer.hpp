@@ -50,6 +50,7 @@ struct Trace {
   std::uint64_t seed;    ///< of initial weights, together with their names
   bool training;
   std::size_t replicas = 1;  ///< how many will run the graph side by side (runtime/compile.hpp)
+  float share = 1;           ///< what part of the batch this slice is
   std::vector<Weight> weights{};
   std::vector<Update> updates{};  ///< in training only
   Value random_key{};             ///< input "random_key", if a layer asked for it
@@ -73,9 +74,12 @@ class Scope {
                   const Initializer& initializer = "glorot_uniform");
   /// A tensor that is kept, and saved, but not trained: a running mean. See update().
   Value state(std::string_view name, const Shape& shape, float fill = 0);
+  Value state(std::string_view name, const Shape& shape, const Initializer& initializer);
   /// After a training step, state holds next; in evaluation and prediction nothing happens. Where a
   /// batch is cut among replicas, state holds the mean of what their slices give.
   void update(Value state, Value next);
+  /// The same for a next that is equal in all replicas already, as what batch_moments gives is.
+  void update_uniform(Value state, Value next);
 
   /// What the builders of ops/random.hpp ask for: a key that differs from step to step, and a
   /// stream that differs from call to call.
@@ -86,6 +90,9 @@ class Scope {
   RandomSource random();
 
   bool training() const noexcept { return trace_->training; }
+  /// What part of the batch x is: less than 1 where replicas share it. The mean over the batch is
+  /// the sum over replicas (ops/all_reduce.hpp) of share times the mean over the slice.
+  float share() const noexcept { return trace_->share; }
   Graph& graph() const noexcept { return trace_->graph; }
 
   /// Calls a layer in a scope of that name below this one. Layer's own call operator does the same

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -127,6 +128,85 @@ struct AveragePooling2D : Symbolic<AveragePooling2D> {
 
   explicit AveragePooling2D(Size2D pool_size = 2, Pooling2DConfig config = {});
   static std::string_view name() { return "AveragePooling2D"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+struct GlobalPooling2DConfig {
+  bool keepdims = false;  ///< f32[N,1,1,C] instead of f32[N,C]
+  Shape input_shape{};
+  std::string name{};
+};
+
+/// The mean over height and width.
+///   x        f32[N,H,W,C]
+///   returns  f32[N,C]
+///   throws   ShapeError if x is not of rank 4
+struct GlobalAveragePooling2D : Symbolic<GlobalAveragePooling2D> {
+  GlobalPooling2DConfig config{};
+
+  explicit GlobalAveragePooling2D(GlobalPooling2DConfig config = {});
+  static std::string_view name() { return "GlobalAveragePooling2D"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+/// The largest element over height and width; the rest as GlobalAveragePooling2D.
+struct GlobalMaxPooling2D : Symbolic<GlobalMaxPooling2D> {
+  GlobalPooling2DConfig config{};
+
+  explicit GlobalMaxPooling2D(GlobalPooling2DConfig config = {});
+  static std::string_view name() { return "GlobalMaxPooling2D"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+struct BatchNormalizationConfig {
+  int axis = -1;  ///< the channels: the last axis is the only one that can be
+  double momentum = 0.99;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+  Initializer beta_initializer = "zeros";
+  Initializer gamma_initializer = "ones";
+  Initializer moving_mean_initializer = "zeros";
+  Initializer moving_variance_initializer = "ones";
+  Shape input_shape{};
+  std::string name{};
+};
+
+/// gamma (x - mean) / sqrt(variance + epsilon) + beta, per channel. In training, mean and (biased)
+/// variance are those of the batch, over all its replicas, and what is kept moves towards them:
+/// moving = momentum * moving + (1 - momentum) * batch. Else what is kept serves.
+///   x        f32[N,...,C]
+///   returns  the same type
+///   weights  gamma (if scale), beta (if center), moving_mean, moving_variance, each f32[C]
+///   throws   ArgumentError unless 0 <= momentum <= 1 and epsilon >= 0, and for another axis than
+///            the last; ShapeError for a mere batch of numbers
+struct BatchNormalization : Symbolic<BatchNormalization> {
+  BatchNormalizationConfig config;
+
+  explicit BatchNormalization(BatchNormalizationConfig config = {});
+  static std::string_view name() { return "BatchNormalization"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+struct ReLUConfig {
+  std::optional<double> max_value{};
+  double negative_slope = 0;
+  double threshold = 0;
+  Shape input_shape{};
+  std::string name{};
+};
+
+/// x where it is at least the threshold, else negative_slope (x - threshold); and at most
+/// max_value. Throws ArgumentError for a negative argument.
+struct ReLU : Symbolic<ReLU> {
+  ReLUConfig config;
+
+  explicit ReLU(ReLUConfig config = {});
+  static std::string_view name() { return "ReLU"; }
   using Symbolic::operator();
   Value operator()(Scope& scope, Value x) const;
 };

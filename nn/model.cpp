@@ -412,7 +412,9 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   Graph graph;
-  Trace trace{graph, variables_, config.seed, mode == Mode::train, replicas};
+  Trace trace{graph,       variables_,
+              config.seed, mode == Mode::train,
+              replicas,    1.0f / static_cast<float>(replicas)};
   std::vector<Value> outputs = this->trace(trace, slice);
   if (mode != Mode::predict) {
     outputs = append_losses(trace, outputs, y_types);
@@ -437,7 +439,7 @@ std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& 
                                         const std::vector<Type>& targets) {
   const auto mean_of = [&](const std::string& name, Value per_sample) {
     const Value mean = batch_mean(name, per_sample);
-    return trace.replicas == 1 ? mean : mean * (1.0f / static_cast<float>(trace.replicas));
+    return trace.share == 1 ? mean : mean * trace.share;
   };
   const std::vector<Objective> objectives = this->objectives(*training_);
   const std::vector<std::string> names = output_names();

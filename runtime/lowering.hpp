@@ -29,6 +29,21 @@ std::optional<Layout> renamed(const Layout& layout, const Layout& names);
 /// the axes of `full` are not the axes of its shape in some order.
 std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, const Type& operand);
 
+/// Where the channels of a tensor, its last axis, lie in memory without gaps: `width` side by side,
+/// for each of `pixels`, in each of `planes`, of which `blocks` in a row make all channels.
+/// Channels last is one plane. Element i has the channel i / (pixels * width) % blocks * width + i
+/// % width.
+struct ChannelPlanes {
+  std::size_t planes = 1, pixels = 0, width = 0, blocks = 1;
+
+  std::size_t plane_elements() const { return pixels * width; }
+  std::size_t first_channel(std::size_t plane) const { return plane % blocks * width; }
+};
+/// Nothing if the layout keeps channels otherwise.
+std::optional<ChannelPlanes> channel_planes(const Layout& layout, const Type& type);
+/// Is `b` one number per channel of `full`, the same at every position?
+bool is_per_channel(const Type& b, const Type& full);
+
 /// A buffer, read or written under a certain layout.
 struct Operand {
   BufferId buffer = 0;

@@ -40,12 +40,6 @@ struct Fused {
   }
 };
 
-/// Is `b` one number per channel of `full`, the same at every position?
-bool is_per_channel(const Type& b, const Type& full) {
-  return b.shape.rank() >= 1 && full.shape.rank() >= 1 && b.shape[-1] == full.shape[-1] &&
-         b.shape.elements() == full.shape[-1];
-}
-
 /// Can the node be applied where its input number `input` is made, reading its other inputs there?
 bool can_ride(const Node& node, std::uint32_t input) {
   if (!node.op.rides_on(input)) return false;

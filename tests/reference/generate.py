@@ -10,6 +10,8 @@ All inputs come from fixed seeds, so that another run writes the same bytes; ano
 change the last bits of what Keras computes.
 
     data/layers/    one batch of images, what Conv2D and pooling make of it; the same for Dense
+    data/normalization/  a batch and weights, what BatchNormalization makes of it, in training also
+                    the gradients of sum(y * slope) and what is kept
     data/losses/    predictions and targets, the loss of each sample
     data/training/  samples and weights, the loss of each of 20 batches and the weights after them,
                     by optimizer; weights are one vector, in the order of get_weights()
@@ -21,6 +23,7 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -94,11 +97,28 @@ def write_dense(rng):
         write(f"layers/dense_rank{rank}", layer(samples))
 
 
+def write_global_poolings(images):
+    layers = keras.layers
+    for name, pooling in [("max", layers.GlobalMaxPooling2D),
+                          ("average", layers.GlobalAveragePooling2D)]:
+        write(f"layers/global_{name}", pooling()(images))
+        write(f"layers/global_{name}_kept", pooling(keepdims=True)(images))
+
+
+def write_relus(x):
+    for name, arguments in {
+        "plain": {}, "max": {"max_value": 2.5}, "slope": {"negative_slope": 0.3},
+        "all": {"max_value": 4.0, "negative_slope": 0.25, "threshold": 1.5},
+    }.items():
+        write(f"layers/relu_{name}", keras.layers.ReLU(**arguments)(x))
+
+
 def write_activations(rng):
     # Zero, where most of them have an edge, and far out, where naive formulas overflow.
     x = np.concatenate([np.linspace(-6, 6, 61), [-100, -30, 30]]).astype(np.float32)
     x = rng.permutation(x).reshape(8, 8)
     write("layers/activation_x", x)
+    write_relus(x)
     for name in ACTIVATIONS:
         # exp(100) is no float.
         y = keras.activations.get(name)(np.minimum(x, 30))
@@ -112,8 +132,42 @@ def write_layers():
     write("layers/images", images)
     write_convolutions(images, rng)
     write_poolings(images)
+    write_global_poolings(images)
     write_dense(rng)
     write_activations(rng)
+
+
+def write_normalizations():
+    rng = np.random.default_rng(4)
+    for name, shape, arguments in [
+        ("rows", (8, 5), {}),
+        ("images", (8, 4, 3, 16), {"momentum": 0.75, "epsilon": 0.01}),
+        ("bare", (8, 2, 2, 3), {"center": False, "scale": False}),
+    ]:
+        # Channels of different means and deviations.
+        channels = shape[-1]
+        x = 3 * normal(rng, channels) + rng.uniform(0.5, 3, channels) * normal(rng, *shape)
+        x, slope = x.astype(np.float32), normal(rng, *shape)
+        layer = keras.layers.BatchNormalization(**arguments)
+        layer.build(shape)
+        trained = [normal(rng, channels) for _ in layer.trainable_variables]
+        kept = [normal(rng, channels), rng.uniform(0.5, 2, channels).astype(np.float32)]
+
+        def loss(trained, x):
+            y, after = layer.stateless_call(trained, kept, x, training=True)
+            return (y * slope).sum(), (y, after)
+
+        (slopes, dx), (y, after) = jax.grad(loss, argnums=(0, 1), has_aux=True)(trained, x)
+        path = f"normalization/{name}_"
+        for i, (weight, gradient) in enumerate(zip(trained, slopes)):
+            write(f"{path}weight{i}", weight)
+            write(f"{path}gradient{i}", gradient)
+        for array, what in [
+            (x, "x"), (slope, "slope"), (kept[0], "mean"), (kept[1], "variance"), (y, "y"),
+            (dx, "dx"), (after[0], "next_mean"), (after[1], "next_variance"),
+            (layer.stateless_call(trained, kept, x, training=False)[0], "inference"),
+        ]:
+            write(path + what, array)
 
 
 def write_losses():
@@ -208,5 +262,6 @@ def write_training():
 
 if __name__ == "__main__":
     write_layers()
+    write_normalizations()
     write_losses()
     write_training()
