@@ -1,6 +1,7 @@
 // Functional models: symbols, several inputs and outputs, shared layers, models in models.
 #include <cmath>
 
+#include "bench/models.hpp"
 #include "nn/nn.hpp"
 #include "ops/ops.hpp"
 #include "tests/nn_testing.hpp"
@@ -436,6 +437,49 @@ TEST_CASE("functional: whole numbers as an input") {
   const Tensor table = model.get_weights()[0];
   CHECK(y.data<float>()[0] == table.data<float>()[4]);
   CHECK(y.data<float>()[3] == table.data<float>()[1]);
+}
+
+TEST_CASE("functional: the networks that are measured") {
+  CHECK(bench::model_names() == Names{"tutorial", "vgg", "resnet18"});
+  bench::Network tutorial = bench::network("tutorial");
+  CHECK(tutorial.input == Shape{28, 28, 1});
+  CHECK(tutorial.model.count_params() == 100858);
+  CHECK(message_of<ArgumentError>([&] { bench::network("alexnet"); }) ==
+        "model: unknown name \"alexnet\"; known are tutorial, vgg, resnet18");
+
+  nn::Model resnet = bench::resnet18();
+  std::int64_t trained = 0;
+  for (const auto& weight : resnet.weights()) {
+    trained += weight.trainable ? weight.shape.elements() : 0;
+  }
+  CHECK(trained == 11173962);  // as counted for it elsewhere
+  CHECK(resnet.count_params() == trained + 2 * 4800);
+  CHECK(resnet.output_shape() == Shape{10});
+}
+
+TEST_CASE("functional: a residual network of two stages learns") {
+  const auto block = [](const nn::Symbol& x, int filters, int stride) {
+    nn::Symbol y = nn::Conv2D(filters, 3, {.strides = stride, .padding = "same"})(x);
+    y = nn::ReLU()(nn::BatchNormalization({.momentum = 0.8})(y));
+    y = nn::Conv2D(filters, 3, {.padding = "same"})(y);
+    const auto shortcut = stride == 1 ? x : nn::Conv2D(filters, 1, {.strides = stride})(x);
+    return nn::ReLU()(nn::Add()({y, shortcut}));
+  };
+  auto x = nn::Input({8, 8, 4});
+  auto y = block(block(x, 4, 1), 8, 2);
+  nn::Model model(x, nn::Dense(2, {.activation = "softmax"})(nn::GlobalAveragePooling2D()(y)));
+  // Whether the first channel is brighter than the second.
+  Tensor images = numbers({192, 8, 8, 4}, 1), labels(Type{DType::u8, {192}});
+  for (std::size_t i = 0; i < 192; ++i) {
+    labels.data<std::uint8_t>()[i] = i % 2;
+    for (std::size_t p = 0; p < 64; ++p) images.data<float>()[(i * 64 + p) * 4 + i % 2] += 0.5f;
+  }
+  model.compile({.optimizer = nn::Adam{.learning_rate = 0.01},
+                 .loss = "sparse_categorical_crossentropy",
+                 .metrics = {"accuracy"}});
+  const auto history =
+      model.fit(images, labels, {.epochs = 6, .validation_split = 0.25, .verbose = 0});
+  CHECK(history["val_accuracy"].back() > 0.95);
 }
 
 TEST_CASE("functional: mistakes in the graph") {

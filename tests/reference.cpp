@@ -122,8 +122,8 @@ std::vector<Tensor> train(const nn::Layer& layer, Variables& variables, const Te
       .run({{"x", x}, {"slope", slope}});
 }
 
-// Outputs and gradients are sums of a few dozen numbers around 1, times 1 / deviation, at most 2; a mean
-// of 6, rounded to f32, shifts each of them by another 1e-6.
+// Outputs and gradients are sums of a few dozen numbers around 1, times 1 / deviation, at most 2; a
+// mean of 6, rounded to f32, shifts each of them by another 1e-6.
 constexpr double normalization_tolerance = 1e-5;
 
 void check_normalization(const std::string& name, const nn::BatchNormalizationConfig& config) {
@@ -291,6 +291,68 @@ TEST_CASE("reference: 20 steps of training as in Keras, by optimizer") {
           training_tolerance);
     CHECK(difference(flat(model.get_weights()), read(reference + "_weights"), 1) <
           training_tolerance);
+  }
+}
+
+TEST_CASE("reference: a model of two inputs and two outputs trains as in Keras") {
+  auto left = nn::Input({6, 6, 2}), right = nn::Input({6, 6, 2});
+  const nn::Layer shared = nn::Conv2D(4, 3, {.padding = "same", .activation = "relu"});
+  const nn::Symbol a = shared(left), b = shared(right);
+  const nn::Symbol y = nn::Add()({a, b});
+  nn::Symbol z = nn::Conv2D(4, 3, {.padding = "same", .use_bias = false})(y);
+  z = nn::BatchNormalization()(z);
+  z = nn::ReLU()(nn::Add()({z, y}));
+  z = nn::GlobalAveragePooling2D()(z);
+  const nn::Symbol classes = nn::Dense(3, {.activation = "softmax", .name = "classes"})(z);
+  const nn::Symbol value =
+      nn::Dense(1, {.name = "value"})(nn::Concatenate()({z, nn::GlobalAveragePooling2D()(a)}));
+  nn::Model model({left, right}, {classes, value});
+
+  const auto stored = [](const std::string& name) { return read("functional/" + name); };
+  set_flat(model, stored("initial"));
+  model.compile({.optimizer = nn::SGD{.learning_rate = 0.05, .momentum = 0.9},
+                 .outputs = {{"classes", {.loss = "categorical_crossentropy"}},
+                             {"value", {.loss = "mse", .loss_weight = 0.5}}}});
+  const nn::Dataset data({stored("left"), stored("right")}, {stored("classes"), stored("value")});
+  std::vector<float> losses;
+  for (std::int64_t first = 0; first < 80; first += 8) {
+    const nn::History history =
+        model.fit(data.rows(first, first + 8), {.batch_size = 8, .shuffle = false, .verbose = 0});
+    for (const std::string name : {"loss", "classes_loss", "value_loss"}) {
+      losses.push_back(static_cast<float>(history[name][0]));
+    }
+  }
+  CHECK(difference(Tensor::of<float>({10, 3}, losses), stored("losses"), 0) < training_tolerance);
+  CHECK(difference(flat(model.get_weights()), stored("weights"), 1) < training_tolerance);
+}
+
+TEST_CASE("reference: layers of a graph are in Keras' order") {
+  const Tensor calls = read("functional/graph_calls"), outputs = read("functional/graph_outputs"),
+               orders = read("functional/graph_orders");
+  for (std::size_t graph = 0; graph < 40; ++graph) {
+    CAPTURE(graph);
+    const auto call = calls.data<std::int32_t>().subspan(graph * 36, 36);
+    const auto output = outputs.data<std::int32_t>().subspan(graph * 2, 2);
+    const auto order = orders.data<std::int32_t>().subspan(graph * 12, 12);
+    std::vector<nn::Symbol> tensors{nn::Input({2}), nn::Input({2})};
+    std::vector<nn::Layer> layers;
+    const auto tensor = [&](std::int32_t i) { return tensors[static_cast<std::size_t>(i)]; };
+    for (std::size_t i = 0; i < call.size(); i += 3) {
+      const auto which = static_cast<std::size_t>(call[i]);
+      if (which == layers.size()) {
+        layers.push_back(nn::Add({.name = "layer" + std::to_string(which)}));
+      }
+      std::vector<nn::Symbol> inputs{tensor(call[i + 1])};
+      if (call[i + 2] >= 0) inputs.push_back(tensor(call[i + 2]));
+      tensors.push_back(layers[which](inputs));
+    }
+    const nn::Model model({tensors[0], tensors[1]}, {tensor(output[0]), tensor(output[1])});
+    std::vector<std::string> wanted, got;
+    for (const std::int32_t layer : order) {
+      if (layer >= 0) wanted.push_back("layer" + std::to_string(layer));
+    }
+    for (const auto& member : model.layers()) got.push_back(member.name);
+    CHECK(got == wanted);
   }
 }
 
