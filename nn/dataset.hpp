@@ -45,7 +45,8 @@ class Dataset {
   Dataset() = default;
   /// x: any dtype; y: one-hot vectors, classes or numbers. Throws ShapeError if the counts differ.
   Dataset(Tensor x, Tensor y = {});
-  /// For models of several inputs and outputs: one x for each input, one y for each output.
+  /// For models of several inputs and outputs: one x for each input, one y for each output (or
+  /// none: {}). Throws ShapeError as above.
   Dataset(std::vector<Tensor> x, std::vector<Tensor> y);
 
   std::int64_t size() const noexcept { return x_.empty() ? 0 : x_[0].size(); }

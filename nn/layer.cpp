@@ -24,7 +24,7 @@ Value Scope::state(std::string_view name, const Shape& shape, const Initializer&
 Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
                     const Initializer& initializer) {
   const std::string full = prefix_ + std::string(name);
-  if (!names_.emplace(name).second) {
+  if (!names_.take(std::string(name))) {
     fail<ArgumentError>(
         "scope: \"{}\" is made twice in one call of a layer; another layer within it needs a scope "
         "of its own: make it an nn::Layer, or call it by scope.call()",
@@ -110,13 +110,11 @@ Scope::RandomSource Scope::random() {
 std::string Scope::name_for(const Layer& layer) {
   const void* identity = layer.self_.get();
   if (const auto known = layers_.find(identity); known != layers_.end()) return known->second;
-  const auto taken = [&](const std::string& name) { return names_.contains(name); };
-  if (!layer.name().empty() && taken(layer.name())) {
+  if (!layer.name().empty() && !names_.take(layer.name())) {
     fail<ArgumentError>("scope: two layers are named \"{}\"", prefix_ + layer.name());
   }
   const std::string name =
-      layer.name().empty() ? free_name(snake_case(layer.type()), taken) : layer.name();
-  names_.insert(name);
+      layer.name().empty() ? names_.make(snake_case(layer.type())) : layer.name();
   layers_.emplace(identity, name);
   return name;
 }

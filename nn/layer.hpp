@@ -17,7 +17,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -26,6 +25,7 @@
 
 #include "graph/graph.hpp"
 #include "nn/initializers.hpp"
+#include "nn/names.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/variables.hpp"
 
@@ -114,10 +114,10 @@ class Scope {
   std::string name_for(const Layer& layer);
 
   Trace* trace_;
-  std::string prefix_;                        // "block/conv2d/"
-  std::set<std::string, std::less<>> names_;  // of parameters and layers within this call
-  std::map<const void*, std::string>
-      layers_;                     // called within this call: a second call shares weights
+  std::string prefix_;  // "block/conv2d/"
+  UniqueNames names_;   // of parameters and layers within this call
+  // Called within this call: a second call shares weights.
+  std::map<const void*, std::string> layers_;
   std::optional<Variables> home_;  // of the layer that a model called: where its weights live
   std::size_t home_prefix_ = 0;    // how much of prefix_ its names lack
 };
@@ -249,13 +249,5 @@ class Layer {
 
 /// Throws ArgumentError.
 void expect_one_output(const Layer& layer, std::size_t outputs);
-
-/// A name that is not taken: base, else base_1, base_2, ...
-template <class Taken>
-std::string free_name(const std::string& base, Taken taken) {
-  std::string name = base;
-  for (int i = 1; taken(name); ++i) name = base + '_' + std::to_string(i);
-  return name;
-}
 
 }  // namespace weft::nn

@@ -245,7 +245,7 @@ void Model::expect_input_shape(std::string_view who) const {
 }
 
 /// The model itself, on inputs of a batch. Returns its outputs.
-std::vector<Value> Model::trace(Trace& trace, std::int64_t batch) const {
+std::vector<Value> Model::append(Trace& trace, std::int64_t batch) const {
   const std::vector<std::string> names = input_names();
   std::vector<Value> x;
   for (const Network::Input& input : network_.inputs) {
@@ -265,7 +265,7 @@ void Model::build() {
     Graph graph;
     Trace types{graph, variables_, config.seed, false};
     types.types_only = true;
-    for (const Value& output : trace(types, 1)) {
+    for (const Value& output : append(types, 1)) {
       const Type& type = output.type();
       if (type.shape.rank() == 0 || type.shape[0] != 1) {
         fail<ShapeError>("build: model \"{}\" must return one row per sample, but makes {} of {}",
@@ -276,7 +276,7 @@ void Model::build() {
   }
   Graph graph;
   Trace traced{graph, variables_, config.seed, false};
-  trace(traced, 1);
+  append(traced, 1);
   weights_.clear();
   const std::vector<Trace::Weight>& made = traced.weights;
   const auto owner = [](const Trace::Weight& weight) {
@@ -386,6 +386,7 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
   const std::vector<Objective> objectives = this->objectives(*training_);
   for (std::size_t i = 0; i < objectives.size(); ++i) {
     const auto& [output, loss, weight, metrics] = objectives[i];
+    if (!loss) fail<ArgumentError>("{}: output \"{}\" has no loss; compile() again", who, output);
     about_output(output, objectives.size() > 1, [&, &loss = loss, &metrics = metrics] {
       Graph graph;
       const Value prediction =
@@ -415,7 +416,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   Trace trace{graph,       variables_,
               config.seed, mode == Mode::train,
               replicas,    1.0f / static_cast<float>(replicas)};
-  std::vector<Value> outputs = this->trace(trace, slice);
+  std::vector<Value> outputs = append(trace, slice);
   if (mode != Mode::predict) {
     outputs = append_losses(trace, outputs, y_types);
     if (mode == Mode::train) append_training(trace, outputs[0]);

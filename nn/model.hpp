@@ -95,8 +95,8 @@ class Model {
   Model& operator=(Model&&) = default;
   virtual ~Model() = default;
 
-  // A model is also a layer: it shares its weights with every model that contains it, so that
-  // training either trains both.
+  // A model is also a layer: as long as it is not given other layers, it shares its weights with
+  // every model that contains it, so that training either trains both.
 
   operator Layer() const;
   /// As Layer's.
@@ -208,7 +208,7 @@ class Model {
   std::vector<Objective> objectives(const TrainOptions& options) const;
   /// What evaluate() returns: the loss, each output's if there are several, and the metrics.
   std::vector<std::string> log_names(const TrainOptions& options) const;
-  std::vector<Value> trace(Trace& trace, std::int64_t batch) const;
+  std::vector<Value> append(Trace& trace, std::int64_t batch) const;
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);

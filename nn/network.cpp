@@ -26,12 +26,12 @@ std::vector<std::vector<Value>> Network::trace(Scope& scope,
   for (const Call& call : calls) {
     const auto& [name, layer] = layers[call.layer];
     std::vector<Value> arguments;
-    for (const auto& [from, port] : call.inputs) arguments.push_back(made[from][port]);
+    for (const auto& [from, port] : call.inputs) arguments.push_back(made[from].at(port));
     std::vector<Value> results = scope.call_owner(name, layer, arguments);
     for (const Value& result : results) {
       if (!result) fail("model: layer \"{}\" returned an empty Value", name);
     }
-    if (results.empty()) fail("model: layer \"{}\" returned nothing", name);
+    if (call.has_one_output) expect_one_output(layer, results.size());
     made.push_back(std::move(results));
   }
   return made;
@@ -40,7 +40,7 @@ std::vector<std::vector<Value>> Network::trace(Scope& scope,
 std::vector<Value> Network::operator()(Scope& scope, const std::vector<Value>& values) const {
   const std::vector<std::vector<Value>> made = trace(scope, values);
   std::vector<Value> results;
-  for (const auto& [from, port] : outputs) results.push_back(made[from][port]);
+  for (const auto& [from, port] : outputs) results.push_back(made[from].at(port));
   return results;
 }
 
@@ -55,7 +55,7 @@ void Network::append(const Layer& layer) {
     layers.push_back(
         {layer.name().empty() ? names.make(snake_case(layer.type())) : layer.name(), layer});
   }
-  calls.push_back({index, outputs});
+  calls.push_back({index, outputs, true});
   outputs = {{inputs.size() + calls.size() - 1, 0}};
 }
 

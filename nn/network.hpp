@@ -31,6 +31,7 @@ struct Network {
   struct Call {
     std::size_t layer;
     std::vector<Source> inputs;
+    bool has_one_output = false;  ///< which is checked; else as many as the layer makes
   };
 
   std::vector<Input> inputs;
@@ -40,8 +41,8 @@ struct Network {
   UniqueNames names;  ///< of inputs and layers
 
   /// Appends all calls to the inputs' graph, in scopes named after the layers; returns outputs.
-  /// Throws ArgumentError for another number of inputs, ShapeError for others than the inputs'
-  /// shapes, and what layers throw.
+  ///   throws  ArgumentError for another number of inputs, and for a layer of several outputs where
+  ///           one is needed; ShapeError for others than the inputs' shapes; what layers throw
   std::vector<Value> operator()(Scope& scope, const std::vector<Value>& values) const;
   /// The same, returning all that was made: the inputs, and each call's outputs.
   std::vector<std::vector<Value>> trace(Scope& scope, const std::vector<Value>& values) const;

@@ -31,6 +31,12 @@ std::vector<std::string> weight_names(nn::Model& model) {
 
 using Names = std::vector<std::string>;
 
+// What has a name and might be called again is an nn::Layer: a struct is called where it stands.
+static_assert(std::is_invocable_v<nn::Dense, nn::Symbol>);
+static_assert(!std::is_invocable_v<nn::Dense&, nn::Symbol>);
+static_assert(!std::is_invocable_v<const nn::Dense&, nn::Symbol>);
+static_assert(std::is_invocable_v<const nn::Layer&, nn::Symbol>);
+
 /// Cuts a sample's features in two.
 struct Halves {
   static std::string_view name() { return "Halves"; }
@@ -254,6 +260,21 @@ TEST_CASE("functional: a user's layer of several inputs") {
   CHECK(message_of<ArgumentError>([&] {
           nn::Dense(3)({x, x});
         }) == "Dense: it takes one input, but 2 were given");
+}
+
+TEST_CASE("functional: a user's layer that has a model as a member") {
+  struct Twice {
+    nn::Sequential body{nn::Dense(3), nn::Dense(3)};
+    static std::string_view name() { return "Twice"; }
+    Value operator()(nn::Scope& scope, Value x) const { return body(scope, body(scope, x)); }
+  };
+  auto x = nn::Input({3});
+  nn::Model model(x, nn::Layer(Twice{})(x));
+  CHECK(weight_names(model) == Names{"twice/dense/kernel", "twice/dense/bias",
+                                     "twice/dense_1/kernel", "twice/dense_1/bias"});
+  model.compile({.loss = "mse"});
+  model.fit(numbers({4, 3}, 1), numbers({4, 3}, 2), {.verbose = 0});
+  CHECK(model.count_params() == 24);
 }
 
 TEST_CASE("functional: layers of several models have the same weights in all of them") {
@@ -540,6 +561,9 @@ TEST_CASE("functional: mistakes in the graph") {
   CHECK(shape_error([&] { nn::Conv2D(3, 3)(x); }) ==
         "Conv2D: the input must be f32[N,H,W,C], not f32[1,4]");
 
+  nn::Sequential chain{nn::Input({4}), Halves{}, nn::Flatten()};
+  CHECK(
+      argument_error([&] { chain.weights(); }).starts_with("Halves: it has 2 outputs, where one"));
   const nn::Layer shared = nn::Dense(3, {.name = "shared"});
   nn::Model unequal({x, small}, {shared(x), shared(small)});
   CHECK(shape_error([&] { unequal.weights(); }) ==
@@ -598,6 +622,11 @@ TEST_CASE("functional: mistakes in training") {
   CHECK(message_of<ShapeError>([&] {
           nn::Dataset({x, numbers({3, 4}, 1)}, {y});
         }) == "dataset: x has 4 samples, but x 1 has 3");
+  nn::Sequential grown{nn::Dense(1, {.name = "first"})};
+  grown.compile({.outputs = {{"first", {.loss = "mse"}}}});
+  grown.add(nn::Dense(1, {.name = "second"}));
+  CHECK(argument_error([&] { grown.fit(x, y); }) ==
+        "fit: output \"second\" has no loss; compile() again");
   CHECK(argument_error([&] { nn::Dataset(x).y(); }) == "dataset: there is no y 0, there are 0");
   CHECK(argument_error([&] { nn::Dataset(x).x(1); }) == "dataset: there is no x 1, there are 1");
 }
