@@ -28,7 +28,7 @@ VariableStore::Entry* VariableStore::find(const std::string& name) {
 
 VariableStore::Entry& VariableStore::add(const std::string& name, const Type& type) {
   names_.push_back(name);
-  return entries_.emplace(name, Entry{type, std::nullopt, Tensor(type)}).first->second;
+  return entries_.emplace(name, Entry{type, std::nullopt, Tensor(type), 0}).first->second;
 }
 
 void VariableStore::choose(Entry& entry, const Layout& layout) {
@@ -65,6 +65,7 @@ void Variables::set(const std::string& name, const Tensor& value) {
   }
   const Layout layout = entry->layout.value_or(row_major(entry->type));
   reorder_now(layout.plain, value.bytes(), layout.md, entry->memory.bytes());
+  ++entry->version;
 }
 
 Tensor Variables::get(const std::string& name) const {
