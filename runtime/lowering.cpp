@@ -391,6 +391,7 @@ Operand Lowering::read_scaled(std::size_t i, const Layout& wanted) {
            as<float>(out[0])[k] = as<float>(in[0])[k] * as<float>(in[1])[k % width];
          }
        });
+  context_.plan().steps.back().label = "scale";
   return context_.convert(scaled, wanted);
 }
 

@@ -559,7 +559,7 @@ void add_normalize(Samples& s) {
             return batch_norm(x, m.mean, m.variance, in[3], in[4], 0.25f);
           };
           const Value h = tanh(normalized(conv2d(in[0], in[1], same)));
-          return tanh(normalized(conv2d(h, in[2], same)) + in[0]);
+          return tanh(normalized(conv2d(h, in[2], same)) + in[0]) * 0.25f;
         });
 }
 
