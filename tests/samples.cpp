@@ -540,6 +540,11 @@ void add_normalize(Samples& s) {
      const Moments m = batch_moments(in[0], 0.5f);
      return Values{m.mean, m.variance};
    }).differences = false;
+  s.add("batch_norm", "then relu", {n.any({3, 4, 4, 16}), n.positive({16}), n.any({16})},
+        [](const Values& in) {
+          const Moments m = batch_moments(in[0]);
+          return relu(batch_norm(in[0], m.mean, m.variance, in[1], in[2], 0.25f)) * 2.0f;
+        });
   for (const std::int64_t groups : {1, 2}) {
     s.add("batch_norm", fmt::format("behind a convolution of {} groups, with a bias", groups),
           {n.any({2, 4, 4, 16}), n.any({3, 3, 16 / groups, 16}), n.any({16}), n.any({16}),
