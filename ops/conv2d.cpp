@@ -275,7 +275,7 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
 };
 
 struct Conv2d : Geometry {
-  static constexpr Traits traits{.takes_epilogue = true, .takes_bias = true};
+  static constexpr Traits traits{.takes_epilogue = true, .takes_bias = true, .takes_scale = true};
   static constexpr auto fields =
       std::tuple{field("stride", &Conv2d::stride), field("padding", &Conv2d::padding),
                  field("dilation", &Conv2d::dilation), field("groups", &Conv2d::groups)};
@@ -347,7 +347,7 @@ struct Conv2d : Geometry {
       reads = std::move(extra);
     }
     reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, pd.src_desc())));
-    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read(1, with(kernel, pd.weights_desc())));
+    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read_scaled(1, with(kernel, pd.weights_desc())));
     if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, *bias));
     l.step(pd, reads, {{DNNL_ARG_DST, l.write(0, y)}});
   }

@@ -368,9 +368,31 @@ dnnl::primitive_attr Lowering::attr() {
   return attr;
 }
 
-void Lowering::set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders) {
+void Lowering::set_epilogue(std::optional<std::size_t> scale, std::optional<std::size_t> bias,
+                            std::span<const Rider> riders) {
+  scale_ = scale;
   bias_ = bias;
   riders_ = riders;
+}
+
+std::optional<std::size_t> Lowering::scale() const { return scale_; }
+
+Operand Lowering::read_scaled(std::size_t i, const Layout& wanted) {
+  const Operand kernel = read(i, wanted);
+  if (!scale_) return kernel;
+  // Row by row, and back: this is done once for many runs (passes/prologue.cpp).
+  const Operand rows = read_row_major(i), factors = read_row_major(*scale_);
+  const Operand scaled{context_.add_buffer({.layout = rows.layout, .name = "scaled"}), rows.layout};
+  allow_over(scaled, rows);
+  const auto width = static_cast<std::size_t>(input(i).shape[-1]);
+  step({rows, factors}, {scaled}, static_cast<std::size_t>(input(i).shape.elements()),
+       [width](auto in, auto out, std::size_t first, std::size_t last) {
+         for (std::size_t k = first; k < last; ++k) {
+           as<float>(out[0])[k] = as<float>(in[0])[k] * as<float>(in[1])[k % width];
+         }
+       });
+  context_.plan().steps.back().label = "scale";
+  return context_.convert(scaled, wanted);
 }
 
 std::optional<std::size_t> Lowering::bias() const { return bias_; }

@@ -101,6 +101,11 @@ class Lowering {
   /// The output is the sum of the input over all replicas.
   void all_reduce(std::size_t o, std::size_t i);
 
+  /// For ops with Traits::takes_scale: the input to multiply output 0 by along the last axis.
+  std::optional<std::size_t> scale() const;
+  /// The kernel, input i, in the wanted layout, multiplied along its last axis by that input, if
+  /// there is one.
+  Operand read_scaled(std::size_t i, const Layout& wanted);
   /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
   std::optional<std::size_t> bias() const;
   /// For ops with Traits::takes_epilogue: are there ops to be applied to output 0?
@@ -116,7 +121,8 @@ class Lowering {
 
   // For the walk and for composite ops only.
   Lowering(LoweringContext& context, NodeId node) : context_(context), node_(node) {}
-  void set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders);
+  void set_epilogue(std::optional<std::size_t> scale, std::optional<std::size_t> bias,
+                    std::span<const Rider> riders);
 
  private:
   friend class Epilogue;
@@ -126,7 +132,7 @@ class Lowering {
   LoweringContext& context_;
   NodeId node_;
   std::vector<std::pair<BufferId, BufferId>> over_;  // (output, the operand it may replace)
-  std::optional<std::size_t> bias_;
+  std::optional<std::size_t> scale_, bias_;
   std::span<const Rider> riders_;
 };
 

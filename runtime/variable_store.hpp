@@ -2,6 +2,7 @@
 // Included by .cpp files only.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@ class VariableStore {
     Type type;
     std::optional<Layout> layout;  ///< nothing: row-major, and the first reader may choose
     Tensor memory;                 ///< the raw bytes in that layout
+    std::uint64_t version = 0;     ///< counts the changes of its numbers
   };
 
   Entry* find(const std::string& name);

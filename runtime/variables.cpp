@@ -29,7 +29,7 @@ VariableStore::Entry* VariableStore::find(const std::string& name) {
 
 VariableStore::Entry& VariableStore::add(const std::string& name, const Type& type) {
   names_.push_back(name);
-  auto entry = std::make_shared<Entry>(Entry{type, std::nullopt, Tensor(type)});
+  auto entry = std::make_shared<Entry>(Entry{type, std::nullopt, Tensor(type), 0});
   return *entries_.emplace(name, std::move(entry)).first->second;
 }
 
@@ -72,6 +72,7 @@ void Variables::set(const std::string& name, const Tensor& value) {
   }
   const Layout layout = entry->layout.value_or(row_major(entry->type));
   reorder_now(layout.plain, value.bytes(), layout.md, entry->memory.bytes());
+  ++entry->version;
 }
 
 Tensor Variables::get(const std::string& name) const {

@@ -540,6 +540,20 @@ void add_normalize(Samples& s) {
      const Moments m = batch_moments(in[0], 0.5f);
      return Values{m.mean, m.variance};
    }).differences = false;
+  s.add("batch_norm", "then relu", {n.any({3, 4, 4, 16}), n.positive({16}), n.any({16})},
+        [](const Values& in) {
+          const Moments m = batch_moments(in[0]);
+          return relu(batch_norm(in[0], m.mean, m.variance, in[1], in[2], 0.25f)) * 2.0f;
+        });
+  for (const std::int64_t groups : {1, 2}) {
+    s.add("batch_norm", fmt::format("behind a convolution of {} groups, with a bias", groups),
+          {n.any({2, 4, 4, 16}), n.any({3, 3, 16 / groups, 16}), n.any({16}), n.any({16}),
+           n.positive({16}), n.any({16}), n.any({16})},
+          [groups](const Values& in) {
+            const Value y = conv2d(in[0], in[1] * 0.125f, {.groups = groups}) + in[2];
+            return tanh(batch_norm(y, in[3], in[4], in[5], in[6]));
+          });
+  }
   s.add("batch_norm", "between convolutions, with a residual",
         {n.any({2, 4, 4, 16}), n.between({3, 3, 16, 16}, -0.25f, 0.25f),
          n.between({3, 3, 16, 16}, -0.25f, 0.25f), n.positive({16}), n.any({16})},
@@ -550,7 +564,7 @@ void add_normalize(Samples& s) {
             return batch_norm(x, m.mean, m.variance, in[3], in[4], 0.25f);
           };
           const Value h = tanh(normalized(conv2d(in[0], in[1], same)));
-          return tanh(normalized(conv2d(h, in[2], same)) + in[0]);
+          return tanh(normalized(conv2d(h, in[2], same)) + in[0]) * 0.25f;
         });
 }
 

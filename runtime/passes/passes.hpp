@@ -22,7 +22,9 @@ Program fold(Program program);
 Program share_sums(Program program);
 /// Merges equal ops of equal inputs.
 Program cse(Program program);
-/// Makes bias, activation and residual add part of the op that feeds them.
+/// Makes of the factors and summands per channel behind a convolution one factor and one summand.
+Program collect_factors(Program program);
+/// Makes factor, bias, activation and residual add part of the op that feeds them.
 Program fuse(Program program);
 /// Makes connected elementwise ops of one shape one loop.
 Program islands(Program program);
@@ -36,6 +38,9 @@ Plan lower(const Program& program, std::size_t results, VariableStore& variables
            std::size_t replicas);
 
 // Plan -> Plan.
+
+/// Puts first what hangs on variables alone, to run only when they have changed.
+Plan prologue(Plan plan);
 
 /// For more than one replica: brings the steps into levels between which replicas meet, and cuts
 /// the updates of variables among them. Throws CompileError for an update that differs between
