@@ -17,11 +17,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/models.hpp"
 #include "nn/nn.hpp"
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
 
 using weft::DType, weft::Shape, weft::Tensor;
+using weft::bench::Network, weft::bench::network;
 namespace nn = weft::nn;
 
 namespace {
@@ -49,38 +51,6 @@ Times measure(int repetitions, int calls, const std::function<void()>& work) {
   }
   std::ranges::sort(seconds);
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
-}
-
-struct Network {
-  nn::Sequential model;
-  Shape input;
-};
-
-/// The networks that peers are measured with too.
-///   tutorial  28x28x1: Conv2D 32 3x3 same relu, max-pool 2, dense 16 relu, dense 10 softmax
-///   vgg       32x32x3: pairs of 3x3 convolutions of 64, 128 and 256, each with relu, a 2x2
-///   max-pool
-///             behind each pair, dense 256 relu, dense 10 softmax
-Network network(const std::string& name) {
-  nn::Sequential model;
-  if (name == "tutorial") {
-    model.add(nn::Conv2D(32, {3, 3}, {.padding = "same", .activation = "relu"}));
-    model.add(nn::MaxPooling2D(2));
-    model.add(nn::Flatten());
-    model.add(nn::Dense(16, {.activation = "relu"}));
-  } else {
-    for (const int channels : {64, 128, 256}) {
-      for (int i = 0; i < 2; ++i) {
-        model.add(nn::Conv2D(channels, {3, 3}, {.padding = "same", .activation = "relu"}));
-      }
-      model.add(nn::MaxPooling2D(2));
-    }
-    model.add(nn::Flatten());
-    model.add(nn::Dense(256, {.activation = "relu"}));
-  }
-  model.add(nn::Dense(10, {.activation = "softmax"}));
-  model.compile({.optimizer = "adam", .loss = "categorical_crossentropy"});
-  return {std::move(model), name == "tutorial" ? Shape{28, 28, 1} : Shape{32, 32, 3}};
 }
 
 /// Made images and labels: the numbers do not matter to the time.
@@ -181,8 +151,8 @@ int main(int argc, char** argv) {
   app.add_flag("--json", options.json, "One line of JSON a measurement");
   const auto with_model = [&](const char* name, const char* help) {
     auto* command = app.add_subcommand(name, help);
-    command->add_option("--model", options.model, "tutorial or vgg")
-        ->check(CLI::IsMember({"tutorial", "vgg"}))
+    command->add_option("--model", options.model, "The network")
+        ->check(CLI::IsMember(weft::bench::model_names()))
         ->capture_default_str();
     command->add_option("--batch", options.batch, "Images a step")
         ->check(CLI::Range(1, 1 << 20))

@@ -40,6 +40,8 @@ struct Traits {
                                ///< a `vjp` all the same, its outputs are constants to it
   bool takes_epilogue = false;  ///< `lower` applies Lowering::epilogue
   bool takes_bias = false;      ///< `lower` adds Lowering::bias along the last axis
+  bool takes_scale = false;  ///< `lower` multiplies by Lowering::scale along the last axis, where
+                             ///< its last input, the kernel, is cheaper to multiply than output 0
   bool takes_unary = false;     ///< `lower` applies Lowering::riders, elementwise ops of one input,
                                 ///< to output 0
 };
@@ -92,6 +94,7 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
 ///   bool rides_on(std::size_t input)                      can be an epilogue of input's producer
 ///   void ride(Epilogue&, std::size_t input)               appends itself to that producer's step
 ///   bool adds()                                           is input 0 + input 1, broadcast
+///   bool multiplies()                                     is input 0 * input 1, broadcast
 ///   std::optional<std::size_t> channel_sum(std::size_t i, const Type& type)
 ///                                                         the output that is input i, which is of
 ///                                                         that type, summed over all axes but the
@@ -134,6 +137,7 @@ struct OpConcept {
   virtual bool rides_on(std::size_t) const = 0;
   virtual void ride(Epilogue&, std::size_t) const = 0;
   virtual bool adds() const = 0;
+  virtual bool multiplies() const = 0;
   virtual std::optional<std::size_t> channel_sum(std::size_t, const Type&) const = 0;
 };
 
@@ -172,6 +176,7 @@ class Op {
   bool rides_on(std::size_t input) const { return self_->rides_on(input); }
   void ride(Epilogue& epilogue, std::size_t input) const { self_->ride(epilogue, input); }
   bool adds() const { return self_->adds(); }
+  bool multiplies() const { return self_->multiplies(); }
   std::optional<std::size_t> channel_sum(std::size_t input, const Type& type) const {
     return self_->channel_sum(input, type);
   }
@@ -370,6 +375,13 @@ struct OpModel final : OpConcept {
   bool adds() const override {
     if constexpr (requires { op.adds(); }) {
       return op.adds();
+    } else {
+      return false;
+    }
+  }
+  bool multiplies() const override {
+    if constexpr (requires { op.multiplies(); }) {
+      return op.multiplies();
     } else {
       return false;
     }

@@ -106,17 +106,36 @@ void Column::take(std::span<const std::int64_t> rows, Tensor& batch) const {
   });
 }
 
-Dataset::Dataset(Tensor x, Tensor y) : x_(std::move(x)) {
-  if (!y) return;
-  y_ = Column(std::move(y));
-  if (x_.size() != y_.size()) {
-    fail<ShapeError>("dataset: x has {} samples, but y has {}", x_.size(), y_.size());
-  }
+Dataset::Dataset(Tensor x, Tensor y)
+    : Dataset(std::vector{std::move(x)}, y ? std::vector{y} : std::vector<Tensor>{}) {}
+
+Dataset::Dataset(std::vector<Tensor> x, std::vector<Tensor> y) {
+  for (Tensor& tensor : x) x_.emplace_back(std::move(tensor));
+  for (Tensor& tensor : y) y_.emplace_back(std::move(tensor));
+  const auto check = [&](std::string_view name, const std::vector<Column>& columns) {
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i].size() == size()) continue;
+      fail<ShapeError>("dataset: x has {} samples, but {}{} has {}", size(), name,
+                       columns.size() == 1 ? "" : fmt::format(" {}", i), columns[i].size());
+    }
+  };
+  check("x", x_);
+  check("y", y_);
+}
+
+const Column& Dataset::x(std::size_t input) const {
+  if (input < x_.size()) return x_[input];
+  fail<ArgumentError>("dataset: there is no x {}, there are {}", input, x_.size());
+}
+
+const Column& Dataset::y(std::size_t target) const {
+  if (target < y_.size()) return y_[target];
+  fail<ArgumentError>("dataset: there is no y {}, there are {}", target, y_.size());
 }
 
 Dataset Dataset::scaled(float scale, float offset) const {
   Dataset result = *this;
-  result.x_ = x_.scaled(scale, offset);
+  for (Column& x : result.x_) x = x.scaled(scale, offset);
   return result;
 }
 
@@ -125,8 +144,8 @@ Dataset Dataset::rows(std::int64_t first, std::int64_t last) const {
     fail<ArgumentError>("dataset: there are no samples {} to {} among {}", first, last - 1, size());
   }
   Dataset result = *this;
-  result.x_ = x_.rows(first, last);
-  if (y_) result.y_ = y_.rows(first, last);
+  for (Column& x : result.x_) x = x.rows(first, last);
+  for (Column& y : result.y_) y = y.rows(first, last);
   return result;
 }
 

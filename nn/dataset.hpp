@@ -45,12 +45,18 @@ class Dataset {
   Dataset() = default;
   /// x: any dtype; y: one-hot vectors, classes or numbers. Throws ShapeError if the counts differ.
   Dataset(Tensor x, Tensor y = {});
+  /// For models of several inputs and outputs: one x for each input, one y for each output (or
+  /// none: {}). Throws ShapeError as above.
+  Dataset(std::vector<Tensor> x, std::vector<Tensor> y);
 
-  std::int64_t size() const noexcept { return x_.size(); }
-  const Column& x() const noexcept { return x_; }
-  const Column& y() const noexcept { return y_; }
+  std::int64_t size() const noexcept { return x_.empty() ? 0 : x_[0].size(); }
+  std::size_t inputs() const noexcept { return x_.size(); }
+  std::size_t targets() const noexcept { return y_.size(); }
+  /// Throw ArgumentError if there is none of that number.
+  const Column& x(std::size_t input = 0) const;
+  const Column& y(std::size_t target = 0) const;
 
-  /// The same data, where x is taken as number * scale + offset.
+  /// The same data, where every x is taken as number * scale + offset.
   Dataset scaled(float scale, float offset = 0) const;
   /// Samples first .. last - 1. Throws ArgumentError if there are none such.
   Dataset rows(std::int64_t first, std::int64_t last) const;
@@ -59,7 +65,7 @@ class Dataset {
   std::pair<Dataset, Dataset> split(double fraction) const;
 
  private:
-  Column x_, y_;
+  std::vector<Column> x_, y_;
 };
 
 /// One-hot vectors: f32 of labels' shape (less a last axis of size 1) and an axis of `classes`.

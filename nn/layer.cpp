@@ -1,5 +1,6 @@
 #include "nn/layer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "graph/print.hpp"
@@ -16,58 +17,85 @@ Value Scope::state(std::string_view name, const Shape& shape, float fill) {
   return weight(name, shape, false, Constant{fill});
 }
 
+Value Scope::state(std::string_view name, const Shape& shape, const Initializer& initializer) {
+  return weight(name, shape, false, initializer);
+}
+
 Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
                     const Initializer& initializer) {
   const std::string full = prefix_ + std::string(name);
-  if (!names_.emplace(name).second) {
+  if (!names_.take(std::string(name))) {
     fail<ArgumentError>(
         "scope: \"{}\" is made twice in one call of a layer; another layer within it needs a scope "
         "of its own: make it an nn::Layer, or call it by scope.call()",
         full);
   }
-  for (const Trace::Weight& weight : trace_->weights) {
-    if (weight.name != full) continue;
+  const Type type{DType::f32, shape};
+  Variables& variables = trace_->variables;
+  const Variables& home = home_ ? *home_ : variables;
+  const std::string own = full.substr(home_prefix_);  // its name there
+  const std::pair<const void*, std::string> key{&home.store(), own};
+  if (const auto found = trace_->index.find(key); found != trace_->index.end()) {
+    const Trace::Weight& weight = trace_->weights[found->second];
     if (weight.value.shape() != shape) {
       fail<ShapeError>(
           "scope: \"{}\" is shared by two calls, but the first needs it as {} and the second as "
           "f32{}",
-          full, weight.value.type(), shape);
+          weight.name, weight.value.type(), shape);
     }
-    return weight.value;
+    // A second call of a layer finds what the first one left.
+    const auto update =
+        std::find_if(trace_->updates.begin(), trace_->updates.end(),
+                     [&](const Update& earlier) { return earlier.variable == weight.value; });
+    return update == trace_->updates.end() ? weight.value : update->next;
   }
-  const Type type{DType::f32, shape};
-  Variables& variables = trace_->variables;
-  if (!variables.contains(full)) {
-    const std::string short_name = full.substr(pretrained_prefix_);
-    if (pretrained_ != nullptr && pretrained_->contains(short_name)) {
-      variables.set(full, pretrained_->get(short_name));
-    } else {
-      Random random(trace_->seed, full);
-      const Tensor first = initializer(shape, random);
-      if (first.type() != type) {
-        fail<ShapeError>("initializer \"{}\": \"{}\" is {}, but it returned {}", initializer.name,
-                         full, type, first.type());
-      }
-      variables.set(full, first);
+  if (home.contains(own)) {
+    if (home.type(own) != type) {
+      fail<ShapeError>("scope: \"{}\" is {} already, but with this input it would be {}", full,
+                       home.type(own), type);
     }
-  }
-  if (variables.type(full) != type) {
-    fail<ShapeError>("scope: \"{}\" is {} already, but with this input it would be {}", full,
-                     variables.type(full), type);
+    if (!trace_->types_only) variables.share(full, home, own);
+  } else if (!trace_->types_only) {
+    if (!variables.contains(full)) variables.set(full, initial(full, shape, initializer));
+    if (variables.type(full) != type) {
+      fail<ShapeError>("scope: \"{}\" is {} already, but with this input it would be {}", full,
+                       variables.type(full), type);
+    }
+    if (home_) home_->share(own, variables, full);
   }
   const Value value = trace_->graph.variable(type, full);
-  trace_->weights.push_back({full, value, trainable});
+  trace_->index.emplace(key, trace_->weights.size());
+  trace_->weights.push_back({full, value, trainable, home_prefix_});
   return value;
 }
 
+Tensor Scope::initial(const std::string& name, const Shape& shape,
+                      const Initializer& initializer) const {
+  const Type type{DType::f32, shape};
+  Random random(trace_->seed, name);
+  Tensor first = initializer(shape, random);
+  if (first.type() != type) {
+    fail<ShapeError>("initializer \"{}\": \"{}\" is {}, but it returned {}", initializer.name, name,
+                     type, first.type());
+  }
+  return first;
+}
+
 void Scope::update(Value state, Value next) {
+  update_uniform(state, training() && share() < 1 ? all_reduce(next * share()) : next);
+}
+
+void Scope::update_uniform(Value state, Value next) {
   if (state.type() != next.type()) {
     fail<ShapeError>("scope: \"{}\" is {}, but its update is {}", state.name(), state.type(),
                      next.type());
   }
   if (!training()) return;
-  if (trace_->replicas > 1) {
-    next = all_reduce(next) * (1.0f / static_cast<float>(trace_->replicas));
+  for (Update& earlier : trace_->updates) {
+    if (earlier.next == state) {
+      earlier.next = next;
+      return;
+    }
   }
   trace_->updates.push_back({state, next});
 }
@@ -82,31 +110,65 @@ Scope::RandomSource Scope::random() {
 std::string Scope::name_for(const Layer& layer) {
   const void* identity = layer.self_.get();
   if (const auto known = layers_.find(identity); known != layers_.end()) return known->second;
-  const auto taken = [&](const std::string& name) { return names_.contains(name); };
-  if (!layer.name().empty() && taken(layer.name())) {
+  if (!layer.name().empty() && !names_.take(layer.name())) {
     fail<ArgumentError>("scope: two layers are named \"{}\"", prefix_ + layer.name());
   }
   const std::string name =
-      layer.name().empty() ? free_name(snake_case(layer.type()), taken) : layer.name();
-  names_.insert(name);
+      layer.name().empty() ? names_.make(snake_case(layer.type())) : layer.name();
   layers_.emplace(identity, name);
   return name;
 }
 
-Value Scope::call(const std::string& name, const Layer& layer, Value x) {
+Scope Scope::below(const std::string& name) const {
   Scope inner(*trace_);
   inner.prefix_ = prefix_ + name + '/';
-  inner.pretrained_ = pretrained_;
-  inner.pretrained_prefix_ = pretrained_prefix_;
-  const NameScope named(trace_->graph, name);
-  return layer.self_->call(inner, x);
+  inner.home_ = home_;
+  inner.home_prefix_ = home_prefix_;
+  return inner;
 }
 
-Scope Scope::starting_from(const Variables& pretrained) const {
-  Scope scope = *this;
-  scope.pretrained_ = &pretrained;
-  scope.pretrained_prefix_ = prefix_.size();
-  return scope;
+std::vector<Value> Scope::call(const std::string& name, const Layer& layer,
+                               const std::vector<Value>& inputs) {
+  Scope inner = below(name);
+  const NameScope named(trace_->graph, name);
+  return layer.self_->call(inner, inputs);
+}
+
+std::vector<Value> Scope::call_owner(const std::string& name, const Layer& layer,
+                                     const std::vector<Value>& inputs) {
+  Scope inner = below(name);
+  inner.home_ = layer.weights();
+  inner.home_prefix_ = inner.prefix_.size();
+  const NameScope named(trace_->graph, name);
+  return layer.self_->call(inner, inputs);
+}
+
+Value Scope::call(const std::string& name, const Layer& layer, Value x) {
+  const std::vector<Value> outputs = call(name, layer, std::vector{x});
+  expect_one_output(layer, outputs.size());
+  return outputs[0];
+}
+
+void expect_one_output(const Layer& layer, std::size_t outputs) {
+  if (outputs == 1) return;
+  fail<ArgumentError>(
+      "{}: it has {} outputs, where one is needed: a layer is called for all of them by call_all() "
+      "on symbols, and with a vector of inputs in a scope",
+      layer.name().empty() ? layer.type() : layer.name(), outputs);
+}
+
+void Layer::expect_one_input(std::string_view type, std::size_t inputs) {
+  if (inputs != 1) fail<ArgumentError>("{}: it takes one input, but {} were given", type, inputs);
+}
+
+Layer Layer::clone() const {
+  Layer copy = *this;
+  copy.self_ = self_->clone();
+  Variables weights = copy.weights();
+  for (const std::string& name : this->weights().names()) {
+    weights.set(name, this->weights().get(name));
+  }
+  return copy;
 }
 
 }  // namespace weft::nn

@@ -1,5 +1,5 @@
-// Layer: a model's building block, as a value. Scope: where a layer gets its parameters from while
-// a model is traced into a graph. A layer is any struct with a name and one call operator:
+// Layer: a model's building block. Scope: where a layer gets its parameters from while a model is
+// traced into a graph. A layer is any struct with a name and one call operator:
 //
 //   struct Scale {
 //     static std::string_view name() { return "Scale"; }
@@ -7,26 +7,33 @@
 //       return x * scope.parameter("factor", {x.shape()[-1]}, "ones");
 //     }
 //   };
+//
+// One that takes several inputs has const std::vector<Value>& in the place of Value x, and one that
+// makes several outputs returns std::vector<Value>.
 #pragma once
 
 #include <concepts>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.hpp"
 #include "nn/initializers.hpp"
+#include "nn/names.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft::nn {
 
 class Layer;
+class Symbol;
+class Symbols;
 
 /// What collects while a model is traced: its weights, in order of creation, and what is to be kept
 /// of a step. Models make it; layers see it through their Scope.
@@ -35,6 +42,7 @@ struct Trace {
     std::string name;  ///< "conv2d/kernel": also its name in `variables`
     Value value;
     bool trainable;
+    std::size_t owner = 0;  ///< how much of the name is that of the layer that a model called
   };
 
   Graph& graph;
@@ -42,10 +50,14 @@ struct Trace {
   std::uint64_t seed;    ///< of initial weights, together with their names
   bool training;
   std::size_t replicas = 1;  ///< how many will run the graph side by side (runtime/compile.hpp)
+  float share = 1;           ///< what part of the batch this slice is
   std::vector<Weight> weights{};
   std::vector<Update> updates{};  ///< in training only
   Value random_key{};             ///< input "random_key", if a layer asked for it
   std::uint32_t random_streams = 0;
+  bool types_only = false;  ///< only types are asked for: no weight is initialized
+  /// Where a weight is in `weights`, by the set of variables it lives in and its name there.
+  std::map<std::pair<const void*, std::string>, std::size_t> index{};
 };
 
 /// A layer's view of the trace: names that it gives are below its own, "conv2d/kernel".
@@ -62,9 +74,12 @@ class Scope {
                   const Initializer& initializer = "glorot_uniform");
   /// A tensor that is kept, and saved, but not trained: a running mean. See update().
   Value state(std::string_view name, const Shape& shape, float fill = 0);
+  Value state(std::string_view name, const Shape& shape, const Initializer& initializer);
   /// After a training step, state holds next; in evaluation and prediction nothing happens. Where a
   /// batch is cut among replicas, state holds the mean of what their slices give.
   void update(Value state, Value next);
+  /// The same for a next that is equal in all replicas already, as what batch_moments gives is.
+  void update_uniform(Value state, Value next);
 
   /// What the builders of ops/random.hpp ask for: a key that differs from step to step, and a
   /// stream that differs from call to call.
@@ -75,53 +90,89 @@ class Scope {
   RandomSource random();
 
   bool training() const noexcept { return trace_->training; }
+  /// What part of the batch x is: less than 1 where replicas share it. The mean over the batch is
+  /// the sum over replicas (ops/all_reduce.hpp) of share times the mean over the slice.
+  float share() const noexcept { return trace_->share; }
   Graph& graph() const noexcept { return trace_->graph; }
 
   /// Calls a layer in a scope of that name below this one. Layer's own call operator does the same
   /// with the layer's given name, or else one made of its type's: "dense", "dense_1".
   Value call(const std::string& name, const Layer& layer, Value x);
-  /// This scope, where weights that do not exist yet begin as those of the same name in
-  /// `pretrained`.
-  Scope starting_from(const Variables& pretrained) const;
+  std::vector<Value> call(const std::string& name, const Layer& layer,
+                          const std::vector<Value>& inputs);
+  /// What a model does: as call(), and the weights are those that live with the layer, whichever
+  /// model made them first.
+  std::vector<Value> call_owner(const std::string& name, const Layer& layer,
+                                const std::vector<Value>& inputs);
 
  private:
   friend class Layer;
+  Scope below(const std::string& name) const;
   Value weight(std::string_view name, const Shape& shape, bool trainable,
                const Initializer& initializer);
+  Tensor initial(const std::string& name, const Shape& shape, const Initializer& initializer) const;
   std::string name_for(const Layer& layer);
 
   Trace* trace_;
-  std::string prefix_;                        // "block/conv2d/"
-  std::set<std::string, std::less<>> names_;  // of parameters and layers within this call
-  std::map<const void*, std::string>
-      layers_;  // called within this call: a second call shares weights
-  const Variables* pretrained_ = nullptr;
-  std::size_t pretrained_prefix_ = 0;  // how much of prefix_ its names lack
+  std::string prefix_;  // "block/conv2d/"
+  UniqueNames names_;   // of parameters and layers within this call
+  // Called within this call: a second call shares weights.
+  std::map<const void*, std::string> layers_;
+  std::optional<Variables> home_;  // of the layer that a model called: where its weights live
+  std::size_t home_prefix_ = 0;    // how much of prefix_ its names lack
 };
 
 template <class T>
-concept LayerType = requires(const T& layer, Scope& scope, Value x) {
-  { layer(scope, x) } -> std::same_as<Value>;
+concept LayerResult = std::same_as<T, Value> || std::same_as<T, std::vector<Value>>;
+template <class T>
+concept OneInputLayer = requires(const T& layer, Scope& scope, Value x) {
+  { layer(scope, x) } -> LayerResult;
+};
+template <class T>
+concept ManyInputLayer = requires(const T& layer, Scope& scope, const std::vector<Value>& inputs) {
+  { layer(scope, inputs) } -> LayerResult;
+};
+template <class T>
+concept LayerType = (OneInputLayer<T> || ManyInputLayer<T>)&&requires(const T& layer) {
   { layer.name() } -> std::convertible_to<std::string_view>;
 }
 &&std::copy_constructible<T>;
 
-/// A layer of any type. Copies are the same layer: called twice in one model, it shares its
-/// weights.
+/// A model: it says itself what layer it is.
+template <class T>
+concept ConvertsToLayer = requires {
+  &T::operator Layer;
+};
+
+/// A layer of any type, as an object: copies are the same layer. Wherever models call it, once or
+/// often, in one model or in several, it has one set of weights.
+///
+///   const nn::Layer shared = nn::Dense(8);
+///   nn::Symbol same = nn::Add()({shared(left), shared(right)});
 class Layer {
  public:
   /// name: what its weights are named after; empty means layer.config.name, where there is one,
   /// else a name made of the type's.
   template <class T>
-  requires(!std::same_as<T, Layer> && LayerType<T>) Layer(T layer, std::string name = {})
+  requires(!std::same_as<T, Layer> && !ConvertsToLayer<T> && LayerType<T>)
+      Layer(T layer, std::string name = {})
       : name_(std::move(name)), self_(std::make_shared<const Erased<T>>(std::move(layer))) {
     if (name_.empty()) name_ = self_->given_name();
   }
 
   /// Appends the layer to x's graph, in a scope of its own below the given one.
+  ///   throws  ArgumentError for a number of inputs that it does not take, and for several outputs
+  ///           where one is asked for
   Value operator()(Scope& scope, Value x) const {
     return scope.call(scope.name_for(*this), *this, x);
   }
+  std::vector<Value> operator()(Scope& scope, const std::vector<Value>& inputs) const {
+    return scope.call(scope.name_for(*this), *this, inputs);
+  }
+  /// Calls it on symbols, for a functional model (nn/symbol.hpp). Throws as above, and what the
+  /// layer throws of inputs that do not fit.
+  Symbol operator()(const Symbols& inputs) const;
+  std::vector<Symbol> call_all(const Symbols& inputs) const;  ///< every output
 
   std::string type() const { return self_->type(); }          ///< "Conv2D"
   const std::string& name() const noexcept { return name_; }  ///< as given; may be empty
@@ -133,21 +184,43 @@ class Layer {
     return self_->id() == typeid(T) ? &static_cast<const Erased<T>&>(*self_).layer : nullptr;
   }
 
+  /// What it has of weights, by their names in it, "kernel"; none before a model made them.
+  const Variables& weights() const noexcept { return self_->weights; }
+  /// Another layer of the same type, arguments and name, with weights of its own that are equal
+  /// now.
+  Layer clone() const;
+  /// Whether they are the same layer.
+  friend bool operator==(const Layer& a, const Layer& b) noexcept { return a.self_ == b.self_; }
+  /// The same for all copies, and for no other layer that lives.
+  const void* identity() const noexcept { return self_.get(); }
+
  private:
   friend class Scope;
   struct Concept {
     virtual ~Concept() = default;
-    virtual Value call(Scope& scope, Value x) const = 0;
+    virtual std::vector<Value> call(Scope& scope, const std::vector<Value>& inputs) const = 0;
+    virtual std::shared_ptr<const Concept> clone() const = 0;
     virtual std::string type() const = 0;
     virtual std::string given_name() const = 0;
     virtual Shape input_shape() const = 0;
     virtual const std::type_info& id() const = 0;
+    Variables weights{};
   };
   template <class T>
   struct Erased final : Concept {
     explicit Erased(T value) : layer(std::move(value)) {}
     const std::type_info& id() const override { return typeid(T); }
-    Value call(Scope& scope, Value x) const override { return layer(scope, x); }
+    std::vector<Value> call(Scope& scope, const std::vector<Value>& inputs) const override {
+      if constexpr (ManyInputLayer<T>) {
+        return in_vector(layer(scope, inputs));
+      } else {
+        expect_one_input(layer.name(), inputs.size());
+        return in_vector(layer(scope, inputs[0]));
+      }
+    }
+    std::shared_ptr<const Concept> clone() const override {
+      return std::make_shared<const Erased<T>>(layer);
+    }
     std::string type() const override { return std::string(layer.name()); }
     std::string given_name() const override {
       if constexpr (requires { std::string(layer.config.name); }) {
@@ -165,17 +238,16 @@ class Layer {
     }
     T layer;
   };
+  static std::vector<Value> in_vector(Value output) { return {output}; }
+  static std::vector<Value> in_vector(std::vector<Value> outputs) { return outputs; }
+  /// Throws ArgumentError.
+  static void expect_one_input(std::string_view type, std::size_t inputs);
 
   std::string name_;
   std::shared_ptr<const Concept> self_;
 };
 
-/// A name that is not taken: base, else base_1, base_2, ...
-template <class Taken>
-std::string free_name(const std::string& base, Taken taken) {
-  std::string name = base;
-  for (int i = 1; taken(name); ++i) name = base + '_' + std::to_string(i);
-  return name;
-}
+/// Throws ArgumentError.
+void expect_one_output(const Layer& layer, std::size_t outputs);
 
 }  // namespace weft::nn

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 #include "ops/ops.hpp"
 
 namespace weft::nn {
@@ -51,7 +52,32 @@ Pool2dOptions pooling(std::string_view layer, Value x, Size2D pool_size,
           .padding = padding_for(config.padding, x, pool_size, config.strides, 1)};
 }
 
+/// One window over all of the image.
+Pool2dOptions whole_image(std::string_view layer, Value x) {
+  expect_image(layer, x);
+  const std::array<std::int64_t, 2> size{x.shape()[1], x.shape()[2]};
+  return {.window = size, .stride = size};
+}
+
+/// f32[N,1,1,C] as the config wants it.
+Value pooled(Value y, const GlobalPooling2DConfig& config) {
+  return config.keepdims ? y : reshape(y, {y.shape()[0], y.shape()[-1]});
+}
+
 }  // namespace
+
+Input::Input(const Shape& shape, InputConfig c) : config(std::move(c)) {
+  config.input_shape = shape;
+  if (shape.rank() == 0) {
+    fail<ArgumentError>("Input: a sample needs at least one axis; mere numbers are {{1}}");
+  }
+  if (config.dtype != DType::f32 && config.dtype != DType::s32) {
+    fail<ArgumentError>("Input: dtype must be f32 or s32, not {}", config.dtype);
+  }
+  const Type type{config.dtype, with_batch(1, shape)};
+  static_cast<Symbol&>(*this) =
+      Symbol(std::make_shared<SymbolicCall>(*this, std::vector<Symbol>{}, std::vector<Type>{type}));
+}
 
 Dense::Dense(std::int64_t n, DenseConfig c) : units(n), config(std::move(c)) {
   expect_positive("Dense", "units", units);
@@ -125,6 +151,82 @@ AveragePooling2D::AveragePooling2D(Size2D size, Pooling2DConfig c)
 
 Value AveragePooling2D::operator()(Scope&, Value x) const {
   return average_pool2d(x, pooling(name(), x, pool_size, config));
+}
+
+GlobalAveragePooling2D::GlobalAveragePooling2D(GlobalPooling2DConfig c) : config(std::move(c)) {}
+
+Value GlobalAveragePooling2D::operator()(Scope&, Value x) const {
+  return pooled(average_pool2d(x, whole_image(name(), x)), config);
+}
+
+GlobalMaxPooling2D::GlobalMaxPooling2D(GlobalPooling2DConfig c) : config(std::move(c)) {}
+
+Value GlobalMaxPooling2D::operator()(Scope&, Value x) const {
+  return pooled(max_pool2d(x, whole_image(name(), x)), config);
+}
+
+BatchNormalization::BatchNormalization(BatchNormalizationConfig c) : config(std::move(c)) {
+  if (!(config.momentum >= 0 && config.momentum <= 1)) {
+    fail<ArgumentError>("BatchNormalization: momentum must be in [0, 1], not {}", config.momentum);
+  }
+  if (!(config.epsilon >= 0)) {
+    fail<ArgumentError>("BatchNormalization: epsilon must be at least 0, not {}", config.epsilon);
+  }
+}
+
+Value BatchNormalization::operator()(Scope& scope, Value x) const {
+  const Shape shape = x.shape();
+  if (shape.rank() < 2) {
+    fail<ShapeError>("BatchNormalization: the input must be at least f32[N,C], not {}", x.type());
+  }
+  if (config.axis != -1 && config.axis + 1 != static_cast<int>(shape.rank())) {
+    fail<ArgumentError>(
+        "BatchNormalization: axis must be the last, -1, not {}; transpose {} so that channels come "
+        "last",
+        config.axis, x.type());
+  }
+  const Shape channels{shape[-1]};
+  const auto constant = [&](float number) {
+    return scope.graph().constant(Tensor::full(channels, number));
+  };
+  const Value gamma =
+      config.scale ? scope.parameter("gamma", channels, config.gamma_initializer) : constant(1);
+  const Value beta =
+      config.center ? scope.parameter("beta", channels, config.beta_initializer) : constant(0);
+  const Value mean = scope.state("moving_mean", channels, config.moving_mean_initializer);
+  const Value variance =
+      scope.state("moving_variance", channels, config.moving_variance_initializer);
+  const auto epsilon = static_cast<float>(config.epsilon);
+  if (!scope.training()) return batch_norm(x, mean, variance, gamma, beta, epsilon);
+
+  const Moments batch = batch_moments(x, scope.share());
+  const auto kept = static_cast<float>(config.momentum),
+             added = static_cast<float>(1 - config.momentum);
+  scope.update_uniform(mean, mean * kept + batch.mean * added);
+  scope.update_uniform(variance, variance * kept + batch.variance * added);
+  return batch_norm(x, batch.mean, batch.variance, gamma, beta, epsilon);
+}
+
+ReLU::ReLU(ReLUConfig c) : config(std::move(c)) {
+  const auto expect = [](std::string_view what, double number) {
+    if (!(number >= 0)) fail<ArgumentError>("ReLU: {} must be at least 0, not {}", what, number);
+  };
+  expect("max_value", config.max_value.value_or(0));
+  expect("negative_slope", config.negative_slope);
+  expect("threshold", config.threshold);
+}
+
+Value ReLU::operator()(Scope&, Value x) const {
+  const auto slope = static_cast<float>(config.negative_slope),
+             threshold = static_cast<float>(config.threshold);
+  Value y;
+  if (threshold != 0) {
+    y = select(less(x, threshold), slope * (x - threshold), x);
+  } else {
+    y = slope == 0 ? relu(x) : leaky_relu(x, slope);
+  }
+  if (!config.max_value) return y;
+  return minimum(y, static_cast<float>(*config.max_value));
 }
 
 Value Flatten::operator()(Scope&, Value x) const { return flatten(x); }

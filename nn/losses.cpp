@@ -4,6 +4,7 @@
 
 #include "graph/op.hpp"
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 #include "ops/ops.hpp"
 
 namespace weft::nn {
@@ -41,13 +42,6 @@ Value cross_entropy(Value prediction, Value target, bool from_logits) {
   if (logits) return softmax_cross_entropy(logits, target);
   const Value p = prediction / sum(prediction, {-1}, Keep::axes);
   return -sum(target * log(clip(p, epsilon, 1 - epsilon)), {-1});
-}
-
-/// A shape as a user thinks of it: [N,10].
-std::string with_any_batch(const Shape& shape) {
-  if (shape.rank() == 0) return "[]";
-  return fmt::format("[N{}{}]", shape.rank() > 1 ? "," : "",
-                     fmt::join(shape.begin() + 1, shape.end(), ","));
 }
 
 bool is_column(const Shape& shape, const Shape& wide) {

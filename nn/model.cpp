@@ -5,6 +5,7 @@
 
 #include "autodiff/gradients.hpp"
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 #include "ops/all_reduce.hpp"
 #include "ops/binary.hpp"
 #include "ops/reduce.hpp"
@@ -12,16 +13,6 @@
 
 namespace weft::nn {
 namespace {
-
-Shape with_batch(std::int64_t batch, const Shape& row) {
-  std::vector<std::int64_t> sizes{batch};
-  sizes.insert(sizes.end(), row.begin(), row.end());
-  return Shape(sizes);
-}
-
-Shape without_batch(const Shape& shape) {
-  return Shape(std::span<const std::int64_t>(shape.begin() + 1, shape.end()));
-}
 
 Shape with_channel(const Shape& row) {
   if (row.rank() == Shape::max_rank) return row;
@@ -53,53 +44,114 @@ Tensor input_of(Executable& executable, const std::string& name) {
   }
 }
 
-std::string_view layer_of(const Model::Weight& weight) {
-  return std::string_view(weight.name).substr(0, weight.name.find('/'));
+/// Targets and predictions of several outputs: an error says of which one it speaks.
+template <class F>
+void about_output(const std::string& output, bool several, F f) {
+  if (!several) return f();
+  try {
+    f();
+  } catch (const ShapeError& error) {
+    fail<ShapeError>("output \"{}\": {}", output, error.what());
+  } catch (const ArgumentError& error) {
+    fail<ArgumentError>("output \"{}\": {}", output, error.what());
+  }
+}
+
+/// "x", or "x/left" if there are several.
+std::string feed_name(const char* kind, const std::vector<std::string>& names, std::size_t i) {
+  return names.size() == 1 ? kind : fmt::format("{}/{}", kind, names[i]);
 }
 
 }  // namespace
+
+Model::Model(const Symbols& inputs, const Symbols& outputs, ModelConfig model_config)
+    : config(std::move(model_config)), network_(network_of(name(), inputs, outputs)) {}
 
 Model::Model(const Model& other)
     : config(other.config),
       training_(other.training_),
       slots_(other.slots_),
-      optimizer_traced_(other.optimizer_traced_),
-      built_(other.built_),
-      weights_(other.weights_),
-      output_(other.output_) {
+      optimizer_traced_(other.optimizer_traced_) {
+  Network::Clones clones;
+  network_ = other.network_.clone(clones);
+  // The layers' clones have brought their weights.
+  std::set<std::string> weights;
+  for (const Weight& weight : other.weights_) weights.insert(weight.name);
   for (const std::string& name : other.variables_.names()) {
-    variables_.set(name, other.variables_.get(name));
+    if (!weights.contains(name)) variables_.set(name, other.variables_.get(name));
   }
+  if (other.built_) build();
 }
 
 Model& Model::operator=(const Model& other) {
-  if (this == &other) return *this;
-  config = other.config;
-  training_ = other.training_;
-  slots_ = other.slots_;
-  optimizer_traced_ = other.optimizer_traced_;
-  variables_ = Variables();
-  for (const std::string& name : other.variables_.names()) {
-    variables_.set(name, other.variables_.get(name));
-  }
-  changed();
+  if (this != &other) *this = Model(other);
   return *this;
+}
+
+Model::operator Layer() const {
+  if (!as_layer_) {
+    const Shape shape = network_.inputs[0].shape;
+    as_layer_ = Layer(NestedModel{network_, type(), {.input_shape = shape, .name = config.name}});
+  }
+  return *as_layer_;
+}
+
+Value Model::operator()(Scope& scope, Value x) const {
+  expect_one_output("model called in a layer", "call it with a vector of inputs");
+  return network_(scope, std::vector{x})[0];
+}
+
+const Layer& Model::get_layer(std::string_view name) const {
+  std::vector<std::string_view> names;
+  for (const Member& member : layers()) {
+    if (member.name == name) return member.layer;
+    names.push_back(member.name);
+  }
+  fail<ArgumentError>("get_layer: there is no \"{}\"; there are: {}", name, fmt::join(names, ", "));
+}
+
+std::vector<std::string> Model::input_names() const {
+  std::vector<std::string> names;
+  for (const Network::Input& input : network_.inputs) names.push_back(input.name);
+  return names;
 }
 
 void Model::changed() {
   compiled_.clear();
   built_ = false;
+  as_layer_.reset();
+}
+
+void Model::expect_one_output(std::string_view who, std::string_view instead) const {
+  if (network_.outputs.size() == 1) return;
+  fail<ArgumentError>("{}: model \"{}\" has {} outputs: {}", who, name(), network_.outputs.size(),
+                      instead);
 }
 
 void Model::compile(TrainOptions options) {
-  if (!options.loss) {
-    fail<ArgumentError>("compile: there is no loss; try .loss = \"categorical_crossentropy\"");
+  std::set<std::string> outputs;
+  for (const auto& [output, _] : options.outputs) {
+    const std::vector<std::string> known = output_names();
+    if (std::find(known.begin(), known.end(), output) == known.end()) {
+      fail<ArgumentError>("compile: there is no output \"{}\"; there are: {}", output,
+                          fmt::join(known, ", "));
+    }
+    if (!outputs.insert(output).second) {
+      fail<ArgumentError>("compile: output \"{}\" is there twice", output);
+    }
   }
-  std::set<std::string> names{"loss"};
-  for (const Metric& metric : options.metrics) {
-    if (!names.insert(metric.name).second) {
+  for (const Objective& objective : objectives(options)) {
+    if (objective.loss) continue;
+    if (options.outputs.empty()) {
+      fail<ArgumentError>("compile: there is no loss; try .loss = \"categorical_crossentropy\"");
+    }
+    fail<ArgumentError>("compile: output \"{}\" has no loss", objective.output);
+  }
+  std::set<std::string> names;
+  for (const std::string& name : log_names(options)) {
+    if (!names.insert(name).second) {
       fail<ArgumentError>("compile: the name \"{}\" is taken; metrics need names of their own",
-                          metric.name);
+                          name);
     }
   }
   training_ = std::move(options);
@@ -115,11 +167,44 @@ void Model::compile(TrainOptions options) {
   set_learning_rate(training_->optimizer.learning_rate);
 }
 
+std::vector<Model::Objective> Model::objectives(const TrainOptions& options) const {
+  std::vector<Objective> result;
+  for (const std::string& output : output_names()) {
+    const auto own = std::find_if(options.outputs.begin(), options.outputs.end(),
+                                  [&](const auto& entry) { return entry.first == output; });
+    if (own == options.outputs.end()) {
+      result.push_back({output, options.loss, 1, options.metrics});
+      continue;
+    }
+    const OutputOptions& its = own->second;
+    result.push_back(
+        {output, its.loss ? its.loss : options.loss, its.loss_weight, options.metrics});
+    std::vector<Metric>& metrics = result.back().metrics;
+    metrics.insert(metrics.end(), its.metrics.begin(), its.metrics.end());
+  }
+  return result;
+}
+
+std::vector<std::string> Model::log_names(const TrainOptions& options) const {
+  const std::vector<Objective> objectives = this->objectives(options);
+  const bool several = objectives.size() > 1;
+  std::vector<std::string> names{"loss"};
+  if (several) {
+    for (const Objective& objective : objectives) names.push_back(objective.output + "_loss");
+  }
+  for (const Objective& objective : objectives) {
+    for (const Metric& metric : objective.metrics) {
+      names.push_back(several ? objective.output + '_' + metric.name : metric.name);
+    }
+  }
+  return names;
+}
+
 const TrainOptions& Model::training() const {
   if (!training_) {
     fail(
         "model \"{}\": it has not been compiled: call compile() with an optimizer and a loss first",
-        display_name());
+        name());
   }
   return *training_;
 }
@@ -152,41 +237,61 @@ std::int64_t Model::count_optimizer_params() const {
 // ---- weights
 
 void Model::expect_input_shape(std::string_view who) const {
-  if (config.input_shape.rank() > 0) return;
+  if (network_.inputs[0].shape.rank() > 0) return;
   fail(
       "{}: model \"{}\" does not know its input's shape yet: give the first layer an input_shape, "
       "begin with nn::Input, or call build() or fit()",
-      who, display_name());
+      who, name());
 }
 
-void Model::build(const Shape& input_shape) {
-  if (config.input_shape != input_shape) changed();
-  config.input_shape = input_shape;
-  build();
+/// The model itself, on inputs of a batch. Returns its outputs.
+std::vector<Value> Model::append(Trace& trace, std::int64_t batch) const {
+  const std::vector<std::string> names = input_names();
+  std::vector<Value> x;
+  for (const Network::Input& input : network_.inputs) {
+    x.push_back(trace.graph.input({input.dtype, with_batch(batch, input.shape)},
+                                  feed_name("x", names, x.size())));
+  }
+  Scope scope(trace);
+  return network_(scope, x);
 }
 
 void Model::build() {
   if (built_) return;
   expect_input_shape("build");
+  outputs_.clear();
+  {
+    // Types first: a model that does not fit together makes no weights.
+    Graph graph;
+    Trace types{graph, variables_, config.seed, false};
+    types.types_only = true;
+    for (const Value& output : append(types, 1)) {
+      const Type& type = output.type();
+      if (type.shape.rank() == 0 || type.shape[0] != 1) {
+        fail<ShapeError>("build: model \"{}\" must return one row per sample, but makes {} of {}",
+                         name(), type, graph.value(0).type());
+      }
+      outputs_.push_back({type.dtype, without_batch(type.shape)});
+    }
+  }
   Graph graph;
-  Trace trace{graph, variables_, config.seed, false};
-  Scope scope(trace);
-  const Value x = graph.input({DType::f32, with_batch(1, config.input_shape)}, "x");
-  const Type output = call(scope, x).type();
-  if (output.shape.rank() == 0 || output.shape[0] != 1) {
-    fail<ShapeError>("build: model \"{}\" must return one row per sample, but makes {} of {}",
-                     display_name(), output, x.type());
-  }
-  output_ = {output.dtype, without_batch(output.shape)};
+  Trace traced{graph, variables_, config.seed, false};
+  append(traced, 1);
   weights_.clear();
-  for (const Trace::Weight& weight : trace.weights) {
-    weights_.push_back({weight.name, weight.value.shape(), weight.trainable});
-  }
-  for (auto first = weights_.begin(); first != weights_.end();) {
-    const auto last = std::find_if(first, weights_.end(), [&](const Weight& weight) {
-      return layer_of(weight) != layer_of(*first);
+  const std::vector<Trace::Weight>& made = traced.weights;
+  const auto owner = [](const Trace::Weight& weight) {
+    return std::string_view(weight.name).substr(0, weight.owner);
+  };
+  for (auto first = made.begin(); first != made.end();) {
+    const auto last = std::find_if(first, made.end(), [&](const Trace::Weight& weight) {
+      return owner(weight) != owner(*first);
     });
-    std::stable_partition(first, last, [](const Weight& weight) { return weight.trainable; });
+    for (const bool trainable : {true, false}) {
+      for (auto weight = first; weight != last; ++weight) {
+        if (weight->trainable != trainable) continue;
+        weights_.push_back({weight->name, weight->value.shape(), trainable});
+      }
+    }
     first = last;
   }
   built_ = true;
@@ -207,7 +312,7 @@ std::vector<Tensor> Model::get_weights() {
 void Model::set_weights(std::span<const Tensor> values) {
   build();
   if (values.size() != weights_.size()) {
-    fail<ShapeError>("set_weights: model \"{}\" has {} weights, but {} were given", display_name(),
+    fail<ShapeError>("set_weights: model \"{}\" has {} weights, but {} were given", name(),
                      weights_.size(), values.size());
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -228,87 +333,138 @@ std::int64_t Model::count_params() {
 }
 
 Shape Model::output_shape() {
+  expect_one_output("output_shape", "output_shapes() returns those of all");
+  return output_shapes()[0];
+}
+
+std::vector<Shape> Model::output_shapes() {
   build();
-  return output_.shape;
+  std::vector<Shape> shapes;
+  for (const Type& output : outputs_) shapes.push_back(output.shape);
+  return shapes;
 }
 
 // ---- from model to executable
 
 void Model::prepare(std::string_view who, const Dataset& data, bool with_targets) {
   if (data.size() == 0) fail<ArgumentError>("{}: there are no samples", who);
+  if (data.inputs() != network_.inputs.size()) {
+    fail<ArgumentError>("{}: model \"{}\" has {} inputs ({}), but the data set has {}", who, name(),
+                        network_.inputs.size(), fmt::join(input_names(), ", "), data.inputs());
+  }
   if (with_targets) {
     training();
-    if (!data.y()) fail<ArgumentError>("{}: there are no targets y", who);
+    if (data.targets() == 0) fail<ArgumentError>("{}: there are no targets y", who);
+    if (data.targets() != network_.outputs.size()) {
+      fail<ArgumentError>("{}: model \"{}\" has {} outputs ({}), but the data set has {} targets",
+                          who, name(), network_.outputs.size(), fmt::join(output_names(), ", "),
+                          data.targets());
+    }
   }
-  Shape row = data.x().row_shape();
-  if (row.rank() == 0) row = {1};  // as in Keras, mere numbers are vectors of one
-  const Shape before = config.input_shape;
-  if (before.rank() == 0) config.input_shape = row;
-  // Images without a channel axis have one channel.
-  if (row != config.input_shape && with_channel(row) != config.input_shape) {
-    fail<ShapeError>("{}: the model's input is {}, but a sample of x is {}", who,
-                     config.input_shape, row);
+  const Shape before = network_.inputs[0].shape;
+  for (std::size_t i = 0; i < data.inputs(); ++i) {
+    Shape row = data.x(i).row_shape();
+    if (row.rank() == 0) row = {1};  // as in Keras, mere numbers are vectors of one
+    Shape& shape = network_.inputs[i].shape;
+    if (shape.rank() == 0) shape = row;
+    // Images without a channel axis have one channel.
+    if (row != shape && with_channel(row) != shape) {
+      fail<ShapeError>("{}: the model's input {}is {}, but a sample of x is {}", who,
+                       data.inputs() == 1 ? "" : fmt::format("\"{}\" ", network_.inputs[i].name),
+                       shape, row);
+    }
   }
   try {
     build();
   } catch (const Error&) {
-    config.input_shape = before;  // other data may fit
+    network_.inputs[0].shape = before;  // other data may fit
     throw;
   }
   if (!with_targets) return;
   // Shapes come first, since one-hot vectors could pass as classes 0 and 1. Whatever loss and
   // metrics have to say of the targets, they say it here, before the first epoch.
-  Graph graph;
-  const Value prediction = graph.input({output_.dtype, with_batch(1, output_.shape)}, "prediction");
-  const Value y = graph.input({fed_type(data.y()), with_batch(1, data.y().row_shape())}, "y");
-  training_->loss(prediction, y);
-  for (const Metric& metric : training_->metrics) metric(prediction, y);
-  if (training_->loss.integer_targets) check_labels(data.y(), output_.shape[-1]);
+  const std::vector<Objective> objectives = this->objectives(*training_);
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    const auto& [output, loss, weight, metrics] = objectives[i];
+    if (!loss) fail<ArgumentError>("{}: output \"{}\" has no loss; compile() again", who, output);
+    about_output(output, objectives.size() > 1, [&, &loss = loss, &metrics = metrics] {
+      Graph graph;
+      const Value prediction =
+          graph.input({outputs_[i].dtype, with_batch(1, outputs_[i].shape)}, "prediction");
+      const Value y = graph.input({fed_type(data.y(i)), with_batch(1, data.y(i).row_shape())}, "y");
+      loss(prediction, y);
+      for (const Metric& metric : metrics) metric(prediction, y);
+      if (loss.integer_targets) check_labels(data.y(i), outputs_[i].shape[-1]);
+    });
+  }
 }
 
-std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, const Column& y) {
+std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
+                                                 const Dataset& data) {
   // The batch is cut among replicas: the graph is that of one slice.
   const std::size_t replicas = suitable_replicas(batch);
   const std::int64_t slice = batch / static_cast<std::int64_t>(replicas);
-  const Type y_type =
-      mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(slice, y.row_shape())};
+  std::vector<Type> y_types;
+  for (std::size_t i = 0; mode != Mode::predict && i < data.targets(); ++i) {
+    y_types.push_back({fed_type(data.y(i)), with_batch(slice, data.y(i).row_shape())});
+  }
   const std::string key =
-      fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, y_type);
+      fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, fmt::join(y_types, " "));
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   Graph graph;
-  Trace trace{graph, variables_, config.seed, mode == Mode::train, replicas};
-  Scope scope(trace);
-  const Value x = graph.input({DType::f32, with_batch(slice, config.input_shape)}, "x");
-  const Value prediction = call(scope, x);
-  // What a slice adds to the mean over the whole batch.
-  const auto share = [&](Value mean) {
-    return replicas == 1 ? mean : mean * (1.0f / static_cast<float>(replicas));
-  };
-  std::vector<Value> outputs;
-  if (mode == Mode::predict) {
-    outputs = {prediction};
-  } else {
-    const Value target = graph.input(y_type, "y");
-    {
-      const NameScope named(graph, "loss");
-      outputs.push_back(
-          share(batch_mean(training_->loss.name, training_->loss(prediction, target))));
-    }
-    for (const Metric& metric : training_->metrics) {
-      const NameScope named(graph, metric.name);
-      outputs.push_back(share(batch_mean(metric.name, metric(prediction, target))));
-    }
+  Trace trace{graph,       variables_,
+              config.seed, mode == Mode::train,
+              replicas,    1.0f / static_cast<float>(replicas)};
+  std::vector<Value> outputs = append(trace, slice);
+  if (mode != Mode::predict) {
+    outputs = append_losses(trace, outputs, y_types);
     if (mode == Mode::train) append_training(trace, outputs[0]);
     for (Value& output : outputs) output = all_reduce(output);
   }
-  Executable executable =
-      weft::compile(outputs, variables_, {.updates = trace.updates, .replicas = replicas});
-  Tensor x_memory = input_of(executable, "x"), y_memory = input_of(executable, "y");
-  Tensor key_memory = input_of(executable, "random_key");
-  return compiled_[key] =
-             std::make_shared<Compiled>(Compiled{std::move(executable), std::move(x_memory),
-                                                 std::move(y_memory), std::move(key_memory)});
+  Compiled result{
+      weft::compile(outputs, variables_, {.updates = trace.updates, .replicas = replicas})};
+  const std::vector<std::string> x_names = input_names(), y_names = output_names();
+  for (std::size_t i = 0; i < x_names.size(); ++i) {
+    result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
+  }
+  for (std::size_t i = 0; i < y_types.size(); ++i) {
+    result.y.push_back(input_of(result.executable, feed_name("y", y_names, i)));
+  }
+  result.random_key = input_of(result.executable, "random_key");
+  return compiled_[key] = std::make_shared<Compiled>(std::move(result));
+}
+
+/// What log_names() names. Each is a slice's share of the mean over the whole batch.
+std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& predictions,
+                                        const std::vector<Type>& targets) {
+  const auto mean_of = [&](const std::string& name, Value per_sample) {
+    const Value mean = batch_mean(name, per_sample);
+    return trace.share == 1 ? mean : mean * trace.share;
+  };
+  const std::vector<Objective> objectives = this->objectives(*training_);
+  const std::vector<std::string> names = output_names();
+  std::vector<Value> losses, metrics;
+  Value total;
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    const Objective& objective = objectives[i];
+    const Value target = trace.graph.input(targets[i], feed_name("y", names, i));
+    {
+      const NameScope named(trace.graph, "loss");
+      losses.push_back(mean_of(objective.loss.name, objective.loss(predictions[i], target)));
+      const auto weight = static_cast<float>(objective.loss_weight);
+      const Value weighted = weight == 1 ? losses[i] : losses[i] * weight;
+      total = total ? total + weighted : weighted;
+    }
+    for (const Metric& metric : objective.metrics) {
+      const NameScope named(trace.graph, metric.name);
+      metrics.push_back(mean_of(metric.name, metric(predictions[i], target)));
+    }
+  }
+  std::vector<Value> outputs{total};
+  if (losses.size() > 1) outputs.insert(outputs.end(), losses.begin(), losses.end());
+  outputs.insert(outputs.end(), metrics.begin(), metrics.end());
+  return outputs;
 }
 
 /// The gradients of the loss, summed over replicas, and what the optimizer makes of them.
@@ -339,7 +495,7 @@ void Model::append_training(Trace& trace, Value loss) {
 
 Executable& Model::training_step(const Dataset& data, std::int64_t batch_size) {
   prepare("training_step", data, true);
-  return compiled(Mode::train, batch_size, data.y())->executable;
+  return compiled(Mode::train, batch_size, data)->executable;
 }
 
 }  // namespace weft::nn

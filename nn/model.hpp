@@ -1,5 +1,6 @@
-// Model: what can be trained, evaluated and asked. It is a function of (Scope&, Value); each batch
-// size it meets is traced into a graph once, and compiled with the optimizer into one executable.
+// Model: what can be trained, evaluated and asked. It is a list of calls of layers
+// (nn/network.hpp); for each batch size it meets it is traced into a graph once, and compiled with
+// the optimizer into one executable.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/tensor.hpp"
@@ -18,6 +20,7 @@
 #include "nn/layer.hpp"
 #include "nn/losses.hpp"
 #include "nn/metrics.hpp"
+#include "nn/network.hpp"
 #include "nn/optimizers.hpp"
 #include "nn/progress.hpp"
 #include "runtime/variables.hpp"
@@ -27,13 +30,21 @@ namespace weft::nn {
 struct ModelConfig {
   std::string name{};
   std::uint64_t seed = 0;  ///< of the initial weights, together with their names
-  Shape input_shape{};     ///< without the batch; rank 0: not known yet
+};
+
+/// How to train one of several outputs.
+struct OutputOptions {
+  Loss loss{};  ///< none: as for all outputs
+  double loss_weight = 1;
+  std::vector<Metric> metrics{};  ///< beside those for all outputs
 };
 
 struct TrainOptions {
   Optimizer optimizer = "rmsprop";
-  Loss loss{};
-  std::vector<Metric> metrics{};
+  Loss loss{};                    ///< for every output
+  std::vector<Metric> metrics{};  ///< for every output
+  /// By the output's name; what is minimized is the sum of the losses, each times its weight.
+  std::vector<std::pair<std::string, OutputOptions>> outputs{};
 };
 
 struct FitOptions {
@@ -57,17 +68,68 @@ struct EvaluateOptions {
   Console console{};
 };
 
-/// What all models share. A copy has weights of its own and starts with the same numbers. The same
-/// seeds, data and number of threads give the same results to the last bit.
+/// A functional model: what lies between symbols, with any number of inputs and outputs. A copy has
+/// weights of its own and starts with the same numbers. The same seeds, data and number of threads
+/// give the same results to the last bit.
+///
+///   auto left = nn::Input({8}), right = nn::Input({8});
+///   const nn::Layer shared = nn::Dense(4);
+///   auto same = nn::Dense(1, {.name = "same"})(nn::Subtract()({shared(left), shared(right)}));
+///   nn::Model model({left, right}, same);
+///   model.compile({.loss = "mse"});
+///   model.fit(nn::Dataset({a, b}, {y}));
 class Model {
  public:
   ModelConfig config;
   bool stop_training = false;  ///< set by a callback, ends fit after this batch and its epoch's end
 
+  /// Layers in Keras' order: the longer the way to an output, the earlier. An input may be what
+  /// a layer made; the model then begins behind it.
+  ///   throws  ArgumentError for none of either, for an input that is there twice, for an output
+  ///           that depends on an Input that is not among the inputs, and for two layers of one
+  ///           given name
+  Model(const Symbols& inputs, const Symbols& outputs, ModelConfig config = {});
+  Model(const Model& other);
+  Model& operator=(const Model& other);
+  Model(Model&&) = default;
+  Model& operator=(Model&&) = default;
   virtual ~Model() = default;
 
+  // A model is also a layer: as long as it is not given other layers, it shares its weights with
+  // every model that contains it, so that training either trains both.
+
+  operator Layer() const;
+  /// As Layer's.
+  Symbol operator()(const Symbols& inputs) const { return Layer(*this)(inputs); }
+  std::vector<Symbol> call_all(const Symbols& inputs) const {
+    return Layer(*this).call_all(inputs);
+  }
+  /// Inside a layer of the user's that has this model as a member.
+  Value operator()(Scope& scope, Value x) const;
+  std::vector<Value> operator()(Scope& scope, const std::vector<Value>& inputs) const {
+    return network_(scope, inputs);
+  }
+
+  using Member = Network::Member;
+  /// Without inputs; names are unique in this model.
+  const std::vector<Member>& layers() const noexcept { return network_.layers; }
+  /// Throws ArgumentError for an unknown name, listing those there are.
+  const Layer& get_layer(std::string_view name) const;
+  const Network& network() const noexcept { return network_; }
+  std::vector<std::string> input_names() const;
+  /// What its outputs are named in compile(), logs and history: the layers that make them.
+  std::vector<std::string> output_names() const { return network_.output_names(); }
+  virtual std::string type() const { return "Functional"; }  ///< also as a layer
+  /// As given, or else made of the type's.
+  std::string name() const { return config.name.empty() ? snake_case(type()) : config.name; }
+
+  /// Layers, output shapes and numbers of parameters, as Keras prints them; and what layers are
+  /// connected to, where they are no chain. Throws Error if the input's shape is not known yet.
+  std::string summary();
+
   /// Says how to train. State of an optimizer of the same name is reset.
-  /// Throws ArgumentError without a loss, and for two metrics of one name.
+  /// Throws ArgumentError for an output without a loss, for options of an output that is not there,
+  /// and for two metrics of one name.
   void compile(TrainOptions options);
   /// Trains; on from where an earlier call ended.
   ///   throws  Error before compile(); ShapeError for samples or targets that do not fit the model;
@@ -77,12 +139,11 @@ class Model {
   /// The loss, and then the metrics, without training. Throws as fit does.
   Logs evaluate(const Dataset& data, const EvaluateOptions& options = {});
   Logs evaluate(const Tensor& x, const Tensor& y, const EvaluateOptions& options = {});
-  /// The outputs for all samples, whether compiled or not. Throws ShapeError for samples that do
-  /// not fit the model.
+  /// The output for all samples, whether compiled or not. Throws ShapeError for samples that do
+  /// not fit the model, ArgumentError if there are several outputs.
   Tensor predict(const Dataset& x, const EvaluateOptions& options = {});
-
-  /// Creates the weights for samples of a shape, where they do not exist yet.
-  void build(const Shape& input_shape);
+  /// Every output. Throws ShapeError as above.
+  std::vector<Tensor> predict_all(const Dataset& x, const EvaluateOptions& options = {});
 
   struct Weight {
     std::string name;  ///< "conv2d/kernel": also its name in variables()
@@ -96,7 +157,9 @@ class Model {
   /// Throws ShapeError if their number or a shape differs.
   void set_weights(std::span<const Tensor> values);
   std::int64_t count_params();
-  Shape output_shape();  ///< without the batch
+  /// Without the batch. Throws ArgumentError if there are several outputs.
+  Shape output_shape();
+  std::vector<Shape> output_shapes();
 
   /// All that lives between steps: weights, and "<optimizer>/..." once training began.
   Variables& variables() noexcept { return variables_; }
@@ -113,33 +176,47 @@ class Model {
   Executable& training_step(const Dataset& data, std::int64_t batch_size);
 
  protected:
-  explicit Model(ModelConfig model_config) : config(std::move(model_config)) {}
-  Model(const Model& other);
-  Model& operator=(const Model& other);
-  Model(Model&&) = default;
-  Model& operator=(Model&&) = default;
+  Model(Network network, ModelConfig model_config)
+      : config(std::move(model_config)), network_(std::move(network)) {}
 
-  /// The model itself: appends it to x's graph.
-  virtual Value call(Scope& scope, Value x) const = 0;
-  virtual std::string display_name() const = 0;
+  /// Whether summary() has rows for inputs, as Keras' functional models have.
+  virtual bool lists_inputs() const { return true; }
   /// Forgets what was traced: the model is another now.
   void changed();
   void expect_input_shape(std::string_view who) const;
-  /// Parameters of the optimizer; 0 until training begins.
-  std::int64_t count_optimizer_params() const;
+  /// Creates the weights where they do not exist yet.
+  void build();
+
+  Network network_;
 
  private:
   enum class Mode { train, evaluate, predict };
   struct Compiled {
     Executable executable;
-    Tensor x, y, random_key;  // memory that the executable reads; empty if it reads none
+    std::vector<Tensor> x, y;  // memory that the executable reads; empty where it reads none
+    Tensor random_key;
   };
   struct Run;
 
-  void build();
+  /// How one output is trained.
+  struct Objective {
+    std::string output;
+    const Loss& loss;
+    double loss_weight;
+    std::vector<Metric> metrics;
+  };
+  std::vector<Objective> objectives(const TrainOptions& options) const;
+  /// What evaluate() returns: the loss, each output's if there are several, and the metrics.
+  std::vector<std::string> log_names(const TrainOptions& options) const;
+  std::vector<Value> append(Trace& trace, std::int64_t batch) const;
+  void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
-  std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Column& y);
+  std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
+  std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
+                                   const std::vector<Type>& targets);
   void append_training(Trace& trace, Value loss);
+  /// Parameters of the optimizer; 0 until training begins.
+  std::int64_t count_optimizer_params() const;
   Logs run(const Run& run);
 
   Variables variables_;
@@ -150,7 +227,9 @@ class Model {
   // What build() found out.
   bool built_ = false;
   std::vector<Weight> weights_;
-  Type output_;  // without the batch
+  std::vector<Type> outputs_;  // without the batch
+  mutable std::optional<Layer>
+      as_layer_;  // so that a model is one layer, however often it is asked
 };
 
 }  // namespace weft::nn

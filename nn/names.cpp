@@ -27,6 +27,15 @@ std::string snake_case(std::string_view class_name) {
   return result;
 }
 
+std::string UniqueNames::make(const std::string& base) {
+  int& next = next_[base];
+  while (true) {
+    std::string name = next == 0 ? base : fmt::format("{}_{}", base, next);
+    ++next;
+    if (take(name)) return name;
+  }
+}
+
 bool same_name(std::string_view a, std::string_view b) noexcept {
   std::size_t i = 0, j = 0;
   while (true) {

@@ -4,6 +4,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "graph/error.hpp"
@@ -12,6 +14,19 @@ namespace weft::nn {
 
 /// A class name as Keras makes layer names of it: "MaxPooling2D" becomes "max_pooling2d".
 std::string snake_case(std::string_view class_name);
+
+/// Names of which no two are equal.
+class UniqueNames {
+ public:
+  /// False if it is taken already.
+  bool take(const std::string& name) { return taken_.insert(name).second; }
+  /// The first of base, base_1, base_2, ... that is not taken, and takes it.
+  std::string make(const std::string& base);
+
+ private:
+  std::unordered_set<std::string> taken_;
+  std::unordered_map<std::string, int> next_;  // so that many of one base take linear time
+};
 
 /// Whether two names differ by case and underscores only, so that "AdamW", "adamw" and "adam_w" are
 /// one.

@@ -5,6 +5,7 @@
 
 #include "graph/print.hpp"
 #include "nn/model.hpp"
+#include "nn/shapes.hpp"
 
 namespace weft::nn {
 namespace {
@@ -54,10 +55,10 @@ struct Model::Run {
   std::span<const std::int64_t> order;
   std::int64_t batch_size;
   const std::vector<Callback>& callbacks;
-  Progress* progress = nullptr;  ///< nullptr: silent
-  std::uint64_t seed = 0;        ///< of random numbers, in training
-  std::int64_t iteration = 0;    ///< steps before this pass, in training
-  std::byte* predictions = nullptr;
+  Progress* progress = nullptr;           ///< nullptr: silent
+  std::uint64_t seed = 0;                 ///< of random numbers, in training
+  std::int64_t iteration = 0;             ///< steps before this pass, in training
+  std::vector<std::byte*> predictions{};  ///< where each output's rows go
 };
 
 /// Returns the means of loss and metrics over all samples. Allocates nothing from the second batch
@@ -69,18 +70,15 @@ Logs Model::run(const Run& run) {
           : std::pair{&Callback::on_test_batch_begin, &Callback::on_test_batch_end};
   Logs logs;
   std::vector<std::string> names;
-  if (run.mode != Mode::predict) {
-    names.push_back("loss");
-    for (const Metric& metric : training_->metrics) names.push_back(metric.name);
-  }
+  if (run.mode != Mode::predict) names = log_names(*training_);
   std::vector<double> sums(names.size());
   const auto size = static_cast<std::int64_t>(run.order.size());
   std::shared_ptr<Compiled> step;
-  std::byte* predictions = run.predictions;
+  std::vector<std::byte*> predictions = run.predictions;
   for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
-    if (batch == 0 || count < run.batch_size) step = compiled(run.mode, count, run.data.y());
+    if (batch == 0 || count < run.batch_size) step = compiled(run.mode, count, run.data);
     if (run.mode == Mode::predict) {
       notify(run.callbacks, &Callback::on_predict_batch_begin, *this, batch);
     } else {
@@ -89,8 +87,12 @@ Logs Model::run(const Run& run) {
 
     const auto rows =
         run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    if (step->x) run.data.x().take(rows, step->x);
-    if (step->y) run.data.y().take(rows, step->y);
+    for (std::size_t i = 0; i < step->x.size(); ++i) {
+      if (step->x[i]) run.data.x(i).take(rows, step->x[i]);
+    }
+    for (std::size_t i = 0; i < step->y.size(); ++i) {
+      if (step->y[i]) run.data.y(i).take(rows, step->y[i]);
+    }
     write_key(step->random_key, run.seed, run.iteration + batch);
     step->executable.step();
 
@@ -100,9 +102,11 @@ Logs Model::run(const Run& run) {
       logs.set(names[i], sums[i] / static_cast<double>(first + count));
     }
     if (run.mode == Mode::predict) {
-      const Tensor& output = step->executable.output(0);
-      std::memcpy(predictions, output.bytes(), output.type().bytes());
-      predictions += output.type().bytes();
+      for (std::size_t i = 0; i < predictions.size(); ++i) {
+        const Tensor& output = step->executable.output(i);
+        std::memcpy(predictions[i], output.bytes(), output.type().bytes());
+        predictions[i] += output.type().bytes();
+      }
       notify(run.callbacks, &Callback::on_predict_batch_end, *this, batch);
     } else {
       notify(run.callbacks, batch_end, *this, batch, logs);
@@ -196,11 +200,19 @@ Logs Model::evaluate(const Tensor& x, const Tensor& y, const EvaluateOptions& op
 }
 
 Tensor Model::predict(const Dataset& x, const EvaluateOptions& options) {
+  expect_one_output("predict", "predict_all() returns all of them");
+  return predict_all(x, options)[0];
+}
+
+std::vector<Tensor> Model::predict_all(const Dataset& x, const EvaluateOptions& options) {
   expect_at_least(1, "predict", "batch_size", options.batch_size);
   prepare("predict", x, false);
-  std::vector<std::int64_t> sizes{x.size()};
-  sizes.insert(sizes.end(), output_.shape.begin(), output_.shape.end());
-  Tensor predictions(Type{output_.dtype, Shape(sizes)});
+  std::vector<Tensor> predictions;
+  std::vector<std::byte*> memory;
+  for (const Type& output : outputs_) {
+    predictions.emplace_back(Type{output.dtype, with_batch(x.size(), output.shape)});
+    memory.push_back(predictions.back().bytes());
+  }
   Progress progress(options.verbose, options.console);
   notify(options.callbacks, &Callback::on_predict_begin, *this);
   progress.begin(batches(x.size(), options.batch_size));
@@ -210,7 +222,7 @@ Tensor Model::predict(const Dataset& x, const EvaluateOptions& options) {
                          .batch_size = options.batch_size,
                          .callbacks = options.callbacks,
                          .progress = &progress,
-                         .predictions = predictions.bytes()});
+                         .predictions = memory});
   notify(options.callbacks, &Callback::on_predict_end, *this);
   progress.finish(none);
   return predictions;

@@ -245,6 +245,7 @@ struct Binary {
 
   Elementwise elementwise() const { return {run_binary, code}; }
   bool adds() const { return code == add_; }
+  bool multiplies() const { return code == mul_; }
   bool rides_on(std::size_t input) const {
     return code <= minimum_ && row().primitive != algorithm::undef &&
            (input == 0 || row().commutes);

@@ -376,7 +376,7 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
 };
 
 struct Conv2d : Geometry {
-  static constexpr Traits traits{.takes_epilogue = true, .takes_bias = true};
+  static constexpr Traits traits{.takes_epilogue = true, .takes_bias = true, .takes_scale = true};
   static constexpr auto fields =
       std::tuple{field("stride", &Conv2d::stride), field("padding", &Conv2d::padding),
                  field("dilation", &Conv2d::dilation), field("groups", &Conv2d::groups)};
@@ -447,7 +447,7 @@ struct Conv2d : Geometry {
     const auto attributes = l.epilogue(y, way.accumulates);
     Lowering::Arguments reads = l.read(attributes);
     reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, way.x)));
-    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read(1, with(kernel, way.kernel)));
+    reads.emplace_back(DNNL_ARG_WEIGHTS, l.read_scaled(1, with(kernel, way.kernel)));
     if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, bias_names));
     const auto added = attributes.accumulated;
     l.step(way.pd, reads,

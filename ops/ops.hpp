@@ -9,6 +9,7 @@
 #include "ops/conv2d.hpp"
 #include "ops/gather.hpp"
 #include "ops/matmul.hpp"
+#include "ops/normalize.hpp"
 #include "ops/pool2d.hpp"
 #include "ops/random.hpp"
 #include "ops/reduce.hpp"

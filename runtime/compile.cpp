@@ -19,6 +19,7 @@
 #include "runtime/config.hpp"
 #include "runtime/executable_impl.hpp"
 #include "runtime/onednn.hpp"
+#include "runtime/parallel.hpp"
 #include "runtime/passes/passes.hpp"
 #include "runtime/variable_store.hpp"
 
@@ -32,11 +33,16 @@ struct GraphPass {
 };
 
 constexpr std::array graph_passes{
-    GraphPass{"expand", expand},   GraphPass{"simplify", simplify},
-    GraphPass{"fold", fold},       GraphPass{"share_sums", share_sums, true},
-    GraphPass{"cse", cse},         GraphPass{"join", join, true},
+    GraphPass{"expand", expand},
+    GraphPass{"simplify", simplify},
+    GraphPass{"fold", fold},
+    GraphPass{"share_sums", share_sums, true},
+    GraphPass{"cse", cse},
+    GraphPass{"join", join, true},
     GraphPass{"prune", prune},
-    GraphPass{"fuse", fuse, true}, GraphPass{"islands", islands, true},
+    GraphPass{"collect_factors", collect_factors, true},
+    GraphPass{"fuse", fuse, true},
+    GraphPass{"islands", islands, true},
 };
 
 /// Shows a pass' result where the environment asks for it (runtime/config.hpp).
@@ -72,20 +78,6 @@ void check_updates(const std::vector<Update>& updates) {
     }
   }
 }
-
-/// The number of OpenMP threads, for as long as this lives.
-class ThreadCount {
- public:
-  explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(std::max(count, 1));
-  }
-  ~ThreadCount() { omp_set_num_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
 
 std::set<std::string> input_names(const Graph& graph) {
   std::set<std::string> names;
@@ -143,7 +135,7 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
     plan = lower(program, outputs.size(), variables.store(), options.replicas,
                  {.winograd = options.winograd, .tune = options.tune});
   }
-  plan = plan_memory(replicate(std::move(plan)));
+  plan = plan_memory(replicate(prologue(std::move(plan))));
   plan.node_count = program.graph.size();
   plan.fused_count = options.fuse ? unfused - program.graph.size() : 0;
 

@@ -10,6 +10,9 @@ namespace {
 // values stay in a first-level cache of 32 KiB, large enough that the calls cost little.
 constexpr std::size_t block = 256;
 
+/// How an input is read: element by element, or one number for all, or one for each channel.
+enum class Reading : std::uint8_t { whole, single, channels };
+
 /// A region with a register for each result; a register is used again after its last reader.
 struct Compiled {
   struct Instruction {
@@ -20,13 +23,15 @@ struct Compiled {
   std::vector<Instruction> code;
   std::vector<std::uint32_t> registers;  // by result: where it is
   std::vector<std::uint32_t> outputs;    // by output: register
-  std::vector<bool> single;              // by input: one element for all
+  std::size_t last_output = 0;           // the output that the last instruction makes, if any
+  std::vector<Reading> readings;         // by input
+  ChannelPlanes planes;                  // if an input is one number per channel
   std::uint32_t register_count = 0;
 };
 
-Compiled compile_region(const Region& region, std::vector<bool> single) {
+Compiled compile_region(const Region& region, std::vector<Reading> readings) {
   Compiled result;
-  result.single = std::move(single);
+  result.readings = std::move(readings);
   const std::size_t inputs = region.input_count;
   constexpr std::size_t forever = std::size_t(-1);
   std::vector<std::size_t> last_use(region.code.size(), 0);
@@ -56,76 +61,156 @@ Compiled compile_region(const Region& region, std::vector<bool> single) {
     if (last_use[i] == 0) free.push_back(target);  // a result that nobody reads
   }
   for (const auto output : region.outputs) result.outputs.push_back(result.registers[output]);
+  result.last_output = static_cast<std::size_t>(
+      std::ranges::find(region.outputs, region.code.size() - 1) - region.outputs.begin());
   return result;
 }
 
+/// What a loop over elements reads of inputs with one number per channel: a copy, repeated over a
+/// block and as much more as a block may begin behind the first channel. Where there are more
+/// channels than a block has elements, the input itself serves.
+class ChannelInputs {
+ public:
+  ChannelInputs(const Compiled& region, std::span<const std::byte* const> reads)
+      : planes_(region.planes) {
+    for (std::size_t i = 0; i < reads.size(); ++i) {
+      if (region.readings[i] != Reading::channels) continue;
+      inputs_[count_] = i;
+      sources_[count_++] = as<float>(reads[i]);
+    }
+  }
+
+  /// How many of the `count` elements from `start` on can be one block.
+  std::size_t block_length(std::size_t start, std::size_t count) const {
+    if (count_ == 0) return count;
+    count = std::min(count, planes_.plane_elements() - start % planes_.plane_elements());
+    return repeats() ? count : std::min(count, planes_.width - start % planes_.width);
+  }
+
+  /// Sets inputs[i] to what the block from `start` on reads.
+  void read(std::size_t start, const float** inputs) {
+    if (count_ == 0) return;
+    const std::size_t plane = start / planes_.plane_elements();
+    const std::size_t first = planes_.first_channel(plane), offset = start % planes_.width;
+    if (plane != plane_ && repeats()) {
+      plane_ = plane;
+      const std::size_t length = std::min(block, planes_.plane_elements()) + planes_.width;
+      for (std::size_t k = 0; k < count_; ++k) repeat(sources_[k] + first, repeated_[k], length);
+    }
+    for (std::size_t k = 0; k < count_; ++k) {
+      inputs[inputs_[k]] = (repeats() ? repeated_[k] : sources_[k] + first) + offset;
+    }
+  }
+
+ private:
+  bool repeats() const { return planes_.width <= block; }
+
+  void repeat(const float* from, float* to, std::size_t length) const {
+    std::copy_n(from, planes_.width, to);
+    for (std::size_t done = planes_.width; done < length;) {
+      const std::size_t more = std::min(done, length - done);
+      std::copy_n(to, more, to + done);
+      done += more;
+    }
+  }
+
+  const ChannelPlanes& planes_;
+  std::size_t count_ = 0, plane_ = std::size_t(-1);
+  std::size_t inputs_[Region::max_channels] = {};
+  const float* sources_[Region::max_channels] = {};
+  alignas(64) float repeated_[Region::max_channels][2 * block];
+};
+
 /// Runs the code over elements [first, last). Outputs are stored after a block's code has run,
-/// since they may lie over inputs that the code still reads.
+/// since they may lie over inputs that the code still reads; what the last instruction makes can be
+/// stored at once.
 void run(const Compiled& region, std::span<const std::byte* const> reads,
          std::span<std::byte* const> writes, std::size_t first, std::size_t last) {
   alignas(64) float registers[Region::max_ops][block];
   alignas(64) float spread[Region::max_singles][block];
+  ChannelInputs channels(region, reads);
   const float* inputs[Region::max_inputs] = {};
   std::size_t spread_count = 0;
-  for (std::size_t i = 0; i < region.single.size(); ++i) {
-    if (!region.single[i]) continue;
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    if (region.readings[i] != Reading::single) continue;
     std::fill_n(spread[spread_count], std::min(block, last - first), as<float>(reads[i])[0]);
     inputs[i] = spread[spread_count++];
   }
-  for (std::size_t start = first; start < last; start += block) {
-    const std::size_t count = std::min(block, last - start);
-    for (std::size_t i = 0; i < region.single.size(); ++i) {
-      if (!region.single[i]) inputs[i] = as<float>(reads[i]) + start;
+  for (std::size_t start = first, count = 0; start < last; start += count) {
+    count = channels.block_length(start, std::min(block, last - start));
+    channels.read(start, inputs);
+    for (std::size_t i = 0; i < reads.size(); ++i) {
+      if (region.readings[i] != Reading::whole) continue;
+      inputs[i] = as<float>(reads[i]) + start;
+      for (std::size_t k = 0; k < block; k += 16) __builtin_prefetch(inputs[i] + block + k);
     }
-    for (const auto& instruction : region.code) {
+    for (std::size_t k = 0; k < region.code.size(); ++k) {
+      const auto& instruction = region.code[k];
       const float* arguments[4] = {};
-      for (std::size_t k = 0; k < instruction.arguments.size(); ++k) {
-        const std::size_t argument = instruction.arguments[k];
-        arguments[k] = argument < region.single.size()
+      for (std::size_t a = 0; a < instruction.arguments.size(); ++a) {
+        const std::size_t argument = instruction.arguments[a];
+        arguments[a] = argument < reads.size()
                            ? inputs[argument]
-                           : registers[region.registers[argument - region.single.size()]];
+                           : registers[region.registers[argument - reads.size()]];
       }
-      instruction.function.run(instruction.function, arguments, registers[instruction.target],
-                               count);
+      const bool stores = k + 1 == region.code.size() && region.last_output < writes.size();
+      float* target =
+          stores ? as<float>(writes[region.last_output]) + start : registers[instruction.target];
+      instruction.function.run(instruction.function, arguments, target, count);
     }
     for (std::size_t o = 0; o < writes.size(); ++o) {
+      if (o == region.last_output) continue;
       std::memcpy(as<float>(writes[o]) + start, registers[region.outputs[o]],
                   count * sizeof(float));
     }
   }
 }
 
+Reading reading_of(const Type& input, const Type& full) {
+  if (input.shape.elements() == full.shape.elements()) return Reading::whole;
+  return input.shape.elements() == 1 ? Reading::single : Reading::channels;
+}
+
+/// See lower_region.
+Layout layout_for(const Lowering& l, const std::vector<Reading>& readings, const Type& type) {
+  const bool needs_channels = std::ranges::count(readings, Reading::channels) > 0;
+  Layout layout = row_major(type);
+  for (std::size_t i = 0; i < l.input_count(); ++i) {
+    if (readings[i] != Reading::whole || l.flexible(i)) continue;
+    const Layout candidate = l.layout(i);
+    // A layout with padding is left alone: the code need not keep zeros zero.
+    if (onednn::padded_elements(candidate.md) != static_cast<std::size_t>(type.shape.elements()) ||
+        (needs_channels && !channel_planes(candidate, type))) {
+      continue;
+    }
+    layout = candidate;
+    if (!candidate.is_plain()) break;  // prefer one that somebody chose
+  }
+  return layout;
+}
+
 }  // namespace
 
 void lower_region(Lowering& l, const Region& region) {
   const Type& type = l.output(0);
-  const auto elements = static_cast<std::size_t>(type.shape.elements());
-  std::vector<bool> single;
-  for (std::size_t i = 0; i < l.input_count(); ++i) {
-    single.push_back(l.input(i).shape.elements() == 1 && elements != 1);
-  }
-  // A layout with padding is left alone: the code need not keep zeros zero.
-  Layout layout = row_major(type);
-  for (std::size_t i = 0; i < l.input_count(); ++i) {
-    if (single[i] || l.flexible(i)) continue;
-    const Layout candidate = l.layout(i);
-    if (onednn::padded_elements(candidate.md) != elements) continue;
-    layout = candidate;
-    if (!candidate.is_plain()) break;  // prefer one that somebody chose
-  }
+  std::vector<Reading> readings;
+  for (std::size_t i = 0; i < l.input_count(); ++i)
+    readings.push_back(reading_of(l.input(i), type));
+  const Layout layout = layout_for(l, readings, type);
   std::vector<Operand> reads, writes;
   for (std::size_t i = 0; i < l.input_count(); ++i) {
-    reads.push_back(single[i] ? l.read_row_major(i) : l.read(i, layout));
+    reads.push_back(readings[i] == Reading::whole ? l.read(i, layout) : l.read_row_major(i));
   }
   for (std::size_t o = 0; o < region.outputs.size(); ++o) {
     writes.push_back(l.write(o, layout));
     for (std::size_t i = 0; i < reads.size(); ++i) {
-      if (!single[i]) l.allow_over(writes[o], reads[i]);
+      if (readings[i] == Reading::whole) l.allow_over(writes[o], reads[i]);
     }
   }
-  l.step(reads, writes, elements,
-         [compiled = compile_region(region, std::move(single))](
-             auto in, auto out, std::size_t first, std::size_t last) {
+  Compiled compiled = compile_region(region, std::move(readings));
+  if (const auto planes = channel_planes(layout, type)) compiled.planes = *planes;
+  l.step(reads, writes, static_cast<std::size_t>(type.shape.elements()),
+         [compiled = std::move(compiled)](auto in, auto out, std::size_t first, std::size_t last) {
            run(compiled, in, out, first, last);
          });
 }

@@ -14,7 +14,8 @@ struct RegionOp {
   friend bool operator==(const RegionOp&, const RegionOp&) = default;
 };
 
-/// Ops that are all `elementwise`, over f32 inputs of one shape or of one element.
+/// Ops that are all `elementwise`, over f32 inputs of one shape, of one number per channel (the
+/// last axis), or of one element.
 struct Region {
   std::size_t input_count = 0;
   std::vector<RegionOp> code;
@@ -24,11 +25,13 @@ struct Region {
   // These bound the stack that a step needs.
   static constexpr std::size_t max_ops = 64;
   static constexpr std::size_t max_inputs = 64;
-  static constexpr std::size_t max_singles = 24;  ///< inputs of one element
+  static constexpr std::size_t max_singles = 24;   ///< inputs of one element
+  static constexpr std::size_t max_channels = 16;  ///< inputs of one number per channel
 };
 
 /// Emits the region as one step of the node being lowered. The layout is that of the first input
-/// that has settled on one, row-major else; every output may lie over an input of its size.
+/// that has settled on one (and tells where the channels are, if an input needs that), row-major
+/// else; every output may lie over an input of its size.
 void lower_region(Lowering& lowering, const Region& region);
 
 /// The same for a node that is one elementwise op.

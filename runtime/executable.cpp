@@ -26,9 +26,10 @@ double seconds(std::chrono::steady_clock::duration d) {
 
 // ---- Instance
 
-Instance::Instance(const Plan& plan, const Variables& variables)
+Instance::Instance(const Plan& plan, const Variables& variables, Tensor kept)
     : plan_(plan),
       arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}}),
+      kept_(std::move(kept)),
       stream_(onednn::engine()) {
   const std::size_t step_count = plan.steps.size(), buffer_count = plan.buffers.size();
   std::vector<BufferId> roots(buffer_count);
@@ -77,6 +78,8 @@ std::byte* Instance::own_address(const Buffer& buffer, const Variables& variable
   switch (buffer.kind) {
     case Buffer::Kind::arena:
       return arena_.bytes() + buffer.offset;
+    case Buffer::Kind::kept:
+      return kept_.bytes() + buffer.offset;
     case Buffer::Kind::variable:
       return variables.store().find(buffer.name)->memory.bytes();
     case Buffer::Kind::constant:
@@ -178,9 +181,19 @@ Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<
       check_numbers(check),
       poison(poisoned),
       unused_inputs(std::move(unused)) {
+  const Tensor kept(Type{DType::u8, {static_cast<std::int64_t>(plan.kept_bytes)}});
   for (std::size_t r = 0; r < plan.replicas; ++r) {
-    instances_.push_back(std::make_unique<Instance>(plan, variables));
+    instances_.push_back(std::make_unique<Instance>(plan, variables, kept));
   }
+  const auto entry_of = [&](BufferId id) { return variables.store().find(plan.buffers[id].name); };
+  for (const Step& step : plan.steps) {
+    if (!step.once) continue;
+    has_prologue_ = true;
+    for (const BufferId id : step.reads) {
+      if (plan.buffers[id].kind == Buffer::Kind::variable) watched_.push_back({entry_of(id), 0});
+    }
+  }
+  for (const VariableUpdate& update : plan.updates) updated_.push_back(entry_of(update.variable));
   if (plan.replicas > 1) {
     team_ = Team::of(plan.replicas);
     threads_each_ = std::max(1, omp_get_max_threads() / static_cast<int>(plan.replicas));
@@ -189,6 +202,7 @@ Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<
   statistics = {plan.node_count,  plan.steps.size(), plan.fused_count, 0,
                 plan.arena_bytes, plan.buffer_bytes, plan.replicas};
   for (const Step& step : plan.steps) {
+    statistics.once += step.once;
     statistics.reorders += step.is_reorder;
     statistics.meetings += step.meets;
   }
@@ -257,23 +271,44 @@ void Executable::Impl::run_replica(std::size_t replica) {
   if (poison) instances_[replica]->poison();
   for (std::size_t s = 0; s < plan.steps.size(); ++s) {
     const Step& step = plan.steps[s];
+    if (step.once) continue;
     if (step.meets) team_->barrier();
     if (step.is_last && replica > 0) continue;
-    if (!profiling || replica > 0) {
+    if (replica > 0) {
       execute(replica, s);
-      continue;
+    } else {
+      execute_measured(s);
     }
-    Time& time = times[s];
-    time.start = Clock::now();
-    execute(replica, s);
-    time.last = Clock::now() - time.start;
-    time.total += time.last;
-    time.least = std::min(time.least, time.last);
-    ++time.calls;
   }
 }
 
+/// Of the first replica.
+void Executable::Impl::execute_measured(std::size_t s) {
+  if (!profiling) return execute(0, s);
+  Time& time = times[s];
+  time.start = Clock::now();
+  execute(0, s);
+  time.last = Clock::now() - time.start;
+  time.total += time.last;
+  time.least = std::min(time.least, time.last);
+  ++time.calls;
+}
+
+void Executable::Impl::run_prologue() {
+  const auto is_old = [](const Watched& w) { return w.version != w.entry->version; };
+  if (!has_prologue_ || (prologue_ran_ && std::ranges::none_of(watched_, is_old))) return;
+  prologue_ran_ = false;
+  if (poison) instances_[0]->poison();
+  // Primitives were made for so many threads.
+  const ThreadCount threads(team_ ? threads_each_ : omp_get_max_threads());
+  for (std::size_t s = 0; s < plan.steps.size() && plan.steps[s].once; ++s) execute_measured(s);
+  for (Watched& w : watched_) w.version = w.entry->version;
+  prologue_ran_ = true;
+}
+
 void Executable::Impl::run() {
+  run_prologue();
+  for (VariableStore::Entry* entry : updated_) ++entry->version;
   if (team_) {
     team_->run(threads_each_, [this](std::size_t replica) { run_replica(replica); });
   } else {
@@ -405,6 +440,11 @@ std::string Executable::report() const {
   const std::string replicas =
       s.replicas == 1 ? ""
                       : fmt::format("{} replicas, {} meetings a run\n", s.replicas, s.meetings);
+  const std::string once =
+      s.once == 0
+          ? ""
+          : fmt::format("{} steps run only when a variable has changed, and keep {} bytes\n",
+                        s.once, impl_->plan.kept_bytes);
   return fmt::format(
              "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
              "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",
@@ -413,7 +453,7 @@ std::string Executable::report() const {
                  ? 100.0
                  : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
              s.buffer_bytes) +
-         replicas;
+         once + replicas;
 }
 
 std::vector<Executable::Reorder> Executable::reorders() const {

@@ -44,6 +44,7 @@ class Executable {
     std::size_t arena_bytes = 0;   ///< what one run needs for its intermediate values
     std::size_t buffer_bytes = 0;  ///< the same without any reuse: the sum of all of them
     std::size_t replicas = 1;      ///< each has an arena of its own
+    std::size_t once = 0;          ///< steps that run only when a variable they hang on has changed
     std::size_t meetings = 0;      ///< how often all replicas wait for one another in a run
   };
   const Statistics& statistics() const noexcept;

@@ -10,6 +10,7 @@
 #include "runtime/executable.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/team.hpp"
+#include "runtime/variable_store.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft {
@@ -17,7 +18,8 @@ namespace weft {
 /// One replica's instance of a plan: an arena, and every step's arguments with addresses filled in.
 class Instance {
  public:
-  Instance(const Plan& plan, const Variables& variables);
+  /// kept: the memory of buffers that steps fill once, which all instances share.
+  Instance(const Plan& plan, const Variables& variables, Tensor kept);
 
   void bind_feed(std::size_t index, std::byte* memory) { bind(feed_buffers_[index], memory); }
   void bind_result(std::size_t index, std::byte* memory) { bind(result_buffers_[index], memory); }
@@ -47,7 +49,7 @@ class Instance {
   std::byte* own_address(const Buffer& buffer, const Variables& variables);
 
   const Plan& plan_;
-  Tensor arena_;
+  Tensor arena_, kept_;
   dnnl::stream stream_;
   std::vector<Bound> bound_;
   std::vector<BufferId> feed_buffers_, result_buffers_;
@@ -91,8 +93,19 @@ struct Executable::Impl {
   std::vector<Time> times;
 
  private:
+  /// Runs the steps that hang on variables alone, if one of those has changed.
+  void run_prologue();
   void run_replica(std::size_t replica);
   void execute(std::size_t replica, std::size_t step);
+  void execute_measured(std::size_t step);
+
+  struct Watched {  // a variable that the prologue reads
+    const VariableStore::Entry* entry;
+    std::uint64_t version;  // that it read last
+  };
+  std::vector<Watched> watched_;
+  std::vector<VariableStore::Entry*> updated_;
+  bool has_prologue_ = false, prologue_ran_ = false;
 
   std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
   std::shared_ptr<Team> team_;                        // if there are several

@@ -68,6 +68,33 @@ std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, con
   return strided(operand.dtype, result_sizes, result_strides);
 }
 
+std::optional<ChannelPlanes> channel_planes(const Layout& layout, const Type& type) {
+  if (type.shape.rank() == 0 || type.shape.elements() == 0) return std::nullopt;
+  if (layout.is_plain()) {
+    const auto width = static_cast<std::size_t>(type.shape[-1]);
+    return ChannelPlanes{.pixels = static_cast<std::size_t>(type.shape.elements()) / width,
+                         .width = width};
+  }
+  if (type.shape.rank() != 4) return std::nullopt;
+  const auto image = renamed(layout, named(type, {0, 3, 1, 2}));
+  const auto found = image ? onednn::channel_blocks(image->md) : std::nullopt;
+  if (!found) return std::nullopt;
+  const std::int64_t pixels = type.shape[1] * type.shape[2];
+  const bool has_gaps = found->column != found->width ||
+                        found->row != type.shape[2] * found->width ||
+                        (found->count > 1 && found->block != pixels * found->width) ||
+                        found->sample != found->count * pixels * found->width;
+  if (has_gaps) return std::nullopt;
+  const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+  return ChannelPlanes{size(type.shape[0] * found->count), size(pixels), size(found->width),
+                       size(found->count)};
+}
+
+bool is_per_channel(const Type& b, const Type& full) {
+  return b.shape.rank() >= 1 && full.shape.rank() >= 1 && b.shape[-1] == full.shape[-1] &&
+         b.shape.elements() == full.shape[-1];
+}
+
 // ---- LoweringContext
 
 BufferId LoweringContext::add_buffer(Buffer buffer) {
@@ -368,9 +395,31 @@ dnnl::primitive_attr Lowering::attr() {
   return attr;
 }
 
-void Lowering::set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders) {
+void Lowering::set_epilogue(std::optional<std::size_t> scale, std::optional<std::size_t> bias,
+                            std::span<const Rider> riders) {
+  scale_ = scale;
   bias_ = bias;
   riders_ = riders;
+}
+
+std::optional<std::size_t> Lowering::scale() const { return scale_; }
+
+Operand Lowering::read_scaled(std::size_t i, const Layout& wanted) {
+  const Operand kernel = read(i, wanted);
+  if (!scale_) return kernel;
+  // Row by row, and back: this is done once for many runs (passes/prologue.cpp).
+  const Operand rows = read_row_major(i), factors = read_row_major(*scale_);
+  const Operand scaled{context_.add_buffer({.layout = rows.layout, .name = "scaled"}), rows.layout};
+  allow_over(scaled, rows);
+  const auto width = static_cast<std::size_t>(input(i).shape[-1]);
+  step({rows, factors}, {scaled}, static_cast<std::size_t>(input(i).shape.elements()),
+       [width](auto in, auto out, std::size_t first, std::size_t last) {
+         for (std::size_t k = first; k < last; ++k) {
+           as<float>(out[0])[k] = as<float>(in[0])[k] * as<float>(in[1])[k % width];
+         }
+       });
+  context_.plan().steps.back().label = "scale";
+  return context_.convert(scaled, wanted);
 }
 
 std::optional<std::size_t> Lowering::bias() const { return bias_; }

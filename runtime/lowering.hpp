@@ -29,6 +29,21 @@ std::optional<Layout> renamed(const Layout& layout, const Layout& names);
 /// the axes of `full` are not the axes of its shape in some order.
 std::optional<Layout> broadcast_like(const Layout& full, const Shape& shape, const Type& operand);
 
+/// Where the channels of a tensor, its last axis, lie in memory without gaps: `width` side by side,
+/// for each of `pixels`, in each of `planes`, of which `blocks` in a row make all channels.
+/// Channels last is one plane. Element i has the channel i / (pixels * width) % blocks * width + i
+/// % width.
+struct ChannelPlanes {
+  std::size_t planes = 1, pixels = 0, width = 0, blocks = 1;
+
+  std::size_t plane_elements() const { return pixels * width; }
+  std::size_t first_channel(std::size_t plane) const { return plane % blocks * width; }
+};
+/// Nothing if the layout keeps channels otherwise.
+std::optional<ChannelPlanes> channel_planes(const Layout& layout, const Type& type);
+/// Is `b` one number per channel of `full`, the same at every position?
+bool is_per_channel(const Type& b, const Type& full);
+
 /// A buffer, read or written under a certain layout.
 struct Operand {
   BufferId buffer = 0;
@@ -91,6 +106,11 @@ class Lowering {
   /// The output is the sum of the input over all replicas.
   void all_reduce(std::size_t o, std::size_t i);
 
+  /// For ops with Traits::takes_scale: the input to multiply output 0 by along the last axis.
+  std::optional<std::size_t> scale() const;
+  /// The kernel, input i, in the wanted layout, multiplied along its last axis by that input, if
+  /// there is one.
+  Operand read_scaled(std::size_t i, const Layout& wanted);
   /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
   std::optional<std::size_t> bias() const;
   /// For ops with Traits::takes_unary: what is to be applied to output 0, in order.
@@ -128,7 +148,8 @@ class Lowering {
 
   // For the walk and for composite ops only.
   Lowering(LoweringContext& context, NodeId node) : context_(context), node_(node) {}
-  void set_epilogue(std::optional<std::size_t> bias, std::span<const Rider> riders);
+  void set_epilogue(std::optional<std::size_t> scale, std::optional<std::size_t> bias,
+                    std::span<const Rider> riders);
 
  private:
   friend class Epilogue;
@@ -138,7 +159,7 @@ class Lowering {
   LoweringContext& context_;
   NodeId node_;
   std::vector<std::pair<BufferId, BufferId>> over_;  // (output, the operand it may replace)
-  std::optional<std::size_t> bias_;
+  std::optional<std::size_t> scale_, bias_;
   std::span<const Rider> riders_;
 };
 

@@ -1,4 +1,5 @@
-// parallel_for: a loop cut among the threads of this replica, as oneDNN's own primitives are.
+// parallel_for: a loop cut among the threads of this replica, as oneDNN's own primitives are; and
+// how many those are.
 #pragma once
 
 #include <omp.h>
@@ -7,6 +8,20 @@
 #include <cstddef>
 
 namespace weft {
+
+/// The number of OpenMP threads, for as long as this lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(std::max(count, 1));
+  }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
 
 /// Calls f(first, last) for consecutive ranges that together are [0, count), each range by one
 /// thread. Ranges depend on count, grain and the number of threads only, so results do too.

@@ -29,7 +29,8 @@ using BufferId = std::uint32_t;
 
 struct Buffer {
   enum class Kind : std::uint8_t {
-    arena,     ///< lives inside one run, at `offset` in the arena
+    arena,  ///< lives inside one run, at `offset` in the arena
+    kept,   ///< made by a step that runs once, read by every run: at `offset` in memory of its own
     variable,  ///< a named tensor that outlives runs: `name`
     constant,  ///< `memory` holds it
     feed,      ///< the caller's input `index`
@@ -76,6 +77,8 @@ struct Step {
   bool all_reduce = false;
   NodeId node = 0;  ///< of the last program, for messages
   bool is_reorder = false;
+  /// Hangs on variables alone: runs only when one of them has changed (passes/prologue.cpp).
+  bool once = false;
 
   // Set by passes/replicate.cpp.
   bool meets = false;    ///< all replicas have come here before any goes on
@@ -104,6 +107,7 @@ struct Plan {
   std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
   std::size_t arena_bytes = 0;          ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
+  std::size_t kept_bytes = 0;                   ///< of the buffers that are kept
   std::size_t node_count = 0, fused_count = 0;  ///< for the report
 };
 

@@ -2,6 +2,8 @@
 // Included by .cpp files only.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -17,16 +19,19 @@ class VariableStore {
     Type type;
     std::optional<Layout> layout;  ///< nothing: row-major, and the first reader may choose
     Tensor memory;                 ///< the raw bytes in that layout
+    std::uint64_t version = 0;     ///< counts the changes of its numbers
   };
 
   Entry* find(const std::string& name);
   Entry& add(const std::string& name, const Type& type);
+  /// The name stands for an entry of `other`, which both stores keep from now on.
+  void share(const std::string& name, const VariableStore& other, const std::string& other_name);
   /// Moves the numbers into a layout, for good: the memory of a variable with a layout stays put.
   void choose(Entry& entry, const Layout& layout);
   const std::vector<std::string>& names() const noexcept { return names_; }
 
  private:
-  std::unordered_map<std::string, Entry> entries_;
+  std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
   std::vector<std::string> names_;
 };
 

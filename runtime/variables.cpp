@@ -1,6 +1,7 @@
 #include "runtime/variables.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "graph/print.hpp"
 #include "runtime/lowering.hpp"
@@ -23,12 +24,18 @@ void reorder_now(const dnnl::memory::desc& from, const std::byte* source,
 
 VariableStore::Entry* VariableStore::find(const std::string& name) {
   const auto found = entries_.find(name);
-  return found == entries_.end() ? nullptr : &found->second;
+  return found == entries_.end() ? nullptr : found->second.get();
 }
 
 VariableStore::Entry& VariableStore::add(const std::string& name, const Type& type) {
   names_.push_back(name);
-  return entries_.emplace(name, Entry{type, std::nullopt, Tensor(type)}).first->second;
+  auto entry = std::make_shared<Entry>(Entry{type, std::nullopt, Tensor(type), 0});
+  return *entries_.emplace(name, std::move(entry)).first->second;
+}
+
+void VariableStore::share(const std::string& name, const VariableStore& other,
+                          const std::string& other_name) {
+  if (entries_.emplace(name, other.entries_.at(other_name)).second) names_.push_back(name);
 }
 
 void VariableStore::choose(Entry& entry, const Layout& layout) {
@@ -65,6 +72,7 @@ void Variables::set(const std::string& name, const Tensor& value) {
   }
   const Layout layout = entry->layout.value_or(row_major(entry->type));
   reorder_now(layout.plain, value.bytes(), layout.md, entry->memory.bytes());
+  ++entry->version;
 }
 
 Tensor Variables::get(const std::string& name) const {
@@ -73,6 +81,16 @@ Tensor Variables::get(const std::string& name) const {
   const Layout layout = entry.layout.value_or(row_major(entry.type));
   reorder_now(layout.md, entry.memory.bytes(), layout.plain, result.bytes());
   return result;
+}
+
+void Variables::share(const std::string& name, const Variables& other,
+                      const std::string& other_name) {
+  const auto& theirs = entry_of(*other.store_, other_name);
+  if (const auto* own = store_->find(name); own != nullptr && own != &theirs) {
+    fail<ArgumentError>("variables: \"{}\" is there already, so it cannot share \"{}\" of others",
+                        name, other_name);
+  }
+  store_->share(name, *other.store_, other_name);
 }
 
 bool Variables::contains(const std::string& name) const noexcept {

@@ -20,6 +20,10 @@ class Variables {
   /// Copies the numbers. A new name is added; an old one keeps the layout already chosen.
   /// Throws ShapeError or TypeError if the name is there with another type.
   void set(const std::string& name, const Tensor& value);
+  /// Makes `name` stand for the tensor that another set has as `other_name`: what is written under
+  /// either is seen under both, and it lives as long as one of them. Throws ArgumentError if `name`
+  /// stands for another tensor already, or the other set has none of that name.
+  void share(const std::string& name, const Variables& other, const std::string& other_name);
   /// A copy, row-major. Throws ArgumentError for an unknown name, listing those there are.
   Tensor get(const std::string& name) const;
   bool contains(const std::string& name) const noexcept;

@@ -56,6 +56,11 @@ TEST_CASE("layers: shapes") {
   CHECK(shape_after(nn::MaxPooling2D({3, 2}, {.strides = 1, .padding = "same"}), {2, 7, 8, 3}) ==
         Shape{2, 7, 8, 3});
   CHECK(shape_after(nn::AveragePooling2D({2, 2}), {2, 7, 8, 3}) == Shape{2, 3, 4, 3});
+  CHECK(shape_after(nn::GlobalAveragePooling2D(), {2, 7, 8, 3}) == Shape{2, 3});
+  CHECK(shape_after(nn::GlobalMaxPooling2D({.keepdims = true}), {2, 7, 8, 3}) == Shape{2, 1, 1, 3});
+  CHECK(shape_after(nn::BatchNormalization(), {2, 7, 8, 3}) == Shape{2, 7, 8, 3});
+  CHECK(shape_after(nn::BatchNormalization({.axis = 1}), {2, 7}) == Shape{2, 7});
+  CHECK(shape_after(nn::ReLU(), {2, 7}) == Shape{2, 7});
   CHECK(shape_after(nn::Flatten{}, {2, 3, 4, 5}) == Shape{2, 60});
   CHECK(shape_after(nn::Flatten{}, {2}) == Shape{2, 1});
   CHECK(shape_after(nn::Reshape({4, -1}), {2, 3, 8}) == Shape{2, 4, 6});
@@ -192,6 +197,50 @@ TEST_CASE("layers: what was given can be read back") {
   CHECK(conv->config.kernel_initializer.name == "glorot_uniform");
   CHECK(layer.as<nn::Dense>() == nullptr);
   CHECK(nn::MaxPooling2D(3).config.strides == nn::Size2D(3));
+}
+
+TEST_CASE("layers: batch normalization keeps moments, and in training moves them") {
+  Traced t;
+  t.trace.training = true;
+  const nn::Layer layer = nn::BatchNormalization({.momentum = 0.75});
+  const Value y = layer(t.scope, t.input({4, 2}));
+  CHECK(t.variables.names() == std::vector<std::string>{"batch_normalization/gamma",
+                                                        "batch_normalization/beta",
+                                                        "batch_normalization/moving_mean",
+                                                        "batch_normalization/moving_variance"});
+  CHECK(to_floats(t.variables.get("batch_normalization/moving_variance")) ==
+        std::vector<float>{1, 1});
+  REQUIRE(t.trace.weights.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(t.trace.weights[i].trainable == (i < 2));
+  const Array x({4, 2}, {1, 0, 2, 0, 3, 0, 6, 0});  // mean 3, variance 3.5
+  const double d = std::sqrt(3.501);
+  check_close(t.run(y, x), {-2 / d, 0, -1 / d, 0, 0, 0, 3 / d, 0});
+  REQUIRE(t.trace.updates.size() == 2);
+  check_close(t.run(t.trace.updates[0].next, x), {0.75, 0});
+  check_close(t.run(t.trace.updates[1].next, x), {0.75 + 0.25 * 3.5, 0.75});
+
+  Traced bare;
+  nn::Layer(nn::BatchNormalization({.center = false, .scale = false}))(bare.scope,
+                                                                       bare.input({4, 2}));
+  CHECK(bare.variables.names().size() == 2);
+  CHECK(bare.trace.updates.empty());
+
+  CHECK(argument_error([] { nn::BatchNormalization({.momentum = 1.5}); }) ==
+        "BatchNormalization: momentum must be in [0, 1], not 1.5");
+  CHECK(argument_error([] { nn::BatchNormalization({.epsilon = -1}); }) ==
+        "BatchNormalization: epsilon must be at least 0, not -1");
+  CHECK(argument_error([] {
+          shape_after(nn::BatchNormalization({.axis = 1}), {2, 3, 4, 4});
+        }) ==
+        "BatchNormalization: axis must be the last, -1, not 1; transpose f32[2,3,4,4] so that "
+        "channels come last");
+  CHECK(message_of<ShapeError>([] { shape_after(nn::BatchNormalization(), {2}); }) ==
+        "BatchNormalization: the input must be at least f32[N,C], not f32[2]");
+  CHECK(argument_error([] { nn::ReLU({.negative_slope = -0.5}); }) ==
+        "ReLU: negative_slope must be at least 0, not -0.5");
+  CHECK(message_of<ShapeError>([] {
+          shape_after(nn::GlobalMaxPooling2D(), {2, 3});
+        }) == "GlobalMaxPooling2D: the input must be f32[N,H,W,C], not f32[2,3]");
 }
 
 namespace {

@@ -166,6 +166,30 @@ TEST_CASE_FIXTURE(Fixture, "islands: a reader outside keeps them apart") {
         "island sum island");
 }
 
+TEST_CASE_FIXTURE(Fixture, "islands: numbers per channel are read inside") {
+  const Value y = conv2d(x, kernel);
+  const Value normalized = relu(y * bias + square(bias) + y);
+  const Program program = islands(program_of({normalized, sum(y)}));
+  verify(program, "islands");
+  CHECK(ops_of(program) == "conv2d square island sum");
+}
+
+TEST_CASE_FIXTURE(Fixture, "collect_factors: what stands behind a convolution, by channel") {
+  const auto collected = [](Value v) { return ops_of(collect_factors(program_of({v}))); };
+  const Value y = conv2d(x, kernel), other = graph.variable({DType::f32, {4}}, "other");
+  CHECK(collected(relu((y + bias) * other)) == "conv2d mul mul add relu");
+  CHECK(collected(relu((other * (y + bias) + other) * bias)) ==
+        "conv2d mul add mul mul mul add relu");
+  // Nothing to gain, or somebody else reads what is between.
+  CHECK(collected(relu(y * other + bias)) == "conv2d mul add relu");
+  CHECK(collected(relu(y + bias)) == "conv2d add relu");
+  const Value between = y + bias;
+  CHECK(ops_of(collect_factors(program_of({between * other, sum(between)}))) ==
+        "conv2d add mul sum");
+  // The factor joins the kernel if both stay the same from run to run.
+  CHECK(ops_of(fuse(program_of({relu(y * other + bias)}))) == "conv2d+mul+add+relu");
+}
+
 TEST_CASE_FIXTURE(Fixture, "expand: an op without a kernel becomes its decomposition") {
   struct Twice {
     static constexpr std::string_view name() { return "twice"; }

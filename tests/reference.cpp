@@ -8,8 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "autodiff/gradients.hpp"
 #include "io/npy.hpp"
 #include "nn/nn.hpp"
+#include "ops/ops.hpp"
+#include "runtime/compile.hpp"
 
 namespace weft::test {
 namespace {
@@ -97,7 +100,89 @@ std::vector<float> losses_of_batches(nn::Model& model, const nn::Dataset& data,
   return losses;
 }
 
+/// One step of training of a layer, on a batch cut among replicas: y, and the gradients of
+/// sum(y * slope) by x and by what is trained. `variables` holds what is kept afterwards.
+std::vector<Tensor> train(const nn::Layer& layer, Variables& variables, const Tensor& x,
+                          const Tensor& slope, std::size_t replicas) {
+  Graph graph;
+  nn::Trace trace{graph, variables, 0, true, replicas, 1.0f / static_cast<float>(replicas)};
+  nn::Scope scope(trace);
+  const auto slice = x.shape().with(0, x.shape()[0] / static_cast<std::int64_t>(replicas));
+  const Value in = graph.input({DType::f32, slice}, "x"),
+              weight = graph.input({DType::f32, slice}, "slope");
+  const Value y = layer(scope, in);
+  std::vector<Value> wrt{in};
+  for (const auto& trained : trace.weights) {
+    if (trained.trainable) wrt.push_back(trained.value);
+  }
+  std::vector<Value> outputs = gradients(sum(y * weight), wrt);
+  for (std::size_t i = 1; i < outputs.size(); ++i) outputs[i] = all_reduce(outputs[i]);
+  outputs.insert(outputs.begin(), y);
+  return compile(outputs, variables, {.updates = trace.updates, .replicas = replicas})
+      .run({{"x", x}, {"slope", slope}});
+}
+
+// Outputs and gradients are sums of a few dozen numbers around 1, times 1 / deviation, at most 2; a
+// mean of 6, rounded to f32, shifts each of them by another 1e-6.
+constexpr double normalization_tolerance = 2e-5;
+
+void check_normalization(const std::string& name, const nn::BatchNormalizationConfig& config) {
+  CAPTURE(name);
+  const auto stored = [&](const std::string& what) { return read("normalization/" + name + what); };
+  const nn::Layer layer = nn::BatchNormalization(config);
+  std::vector<std::string> trained;
+  if (config.scale) trained.push_back("gamma");
+  if (config.center) trained.push_back("beta");
+  for (const std::size_t replicas : {1, 2, 4}) {
+    CAPTURE(replicas);
+    Variables variables;
+    const std::string prefix = "batch_normalization/";
+    for (std::size_t i = 0; i < trained.size(); ++i) {
+      variables.set(prefix + trained[i], stored("_weight" + std::to_string(i)));
+    }
+    variables.set(prefix + "moving_mean", stored("_mean"));
+    variables.set(prefix + "moving_variance", stored("_variance"));
+    const auto got = train(layer, variables, stored("_x"), stored("_slope"), replicas);
+    CHECK(difference(got[0], stored("_y"), 1) < normalization_tolerance);
+    CHECK(difference(got[1], stored("_dx"), 1) < normalization_tolerance);
+    for (std::size_t i = 0; i < trained.size(); ++i) {
+      CHECK(difference(got[2 + i], stored("_gradient" + std::to_string(i)), 1) <
+            normalization_tolerance);
+    }
+    CHECK(difference(variables.get(prefix + "moving_mean"), stored("_next_mean"), 1) <
+          normalization_tolerance);
+    CHECK(difference(variables.get(prefix + "moving_variance"), stored("_next_variance"), 1) <
+          normalization_tolerance);
+  }
+  std::vector<Tensor> weights;
+  for (std::size_t i = 0; i < trained.size(); ++i) {
+    weights.push_back(stored("_weight" + std::to_string(i)));
+  }
+  weights.push_back(stored("_mean"));
+  weights.push_back(stored("_variance"));
+  CHECK(difference(predict(layer, stored("_x"), weights), stored("_inference"), 1) <
+        normalization_tolerance);
+}
+
 }  // namespace
+
+TEST_CASE("reference: batch normalization as in Keras, however the batch is cut") {
+  check_normalization("rows", {});
+  check_normalization("images", {.momentum = 0.75, .epsilon = 0.01});
+  check_normalization("bare", {.center = false, .scale = false});
+}
+
+TEST_CASE("reference: global pooling and ReLU as in Keras") {
+  check_layer("global_max", nn::GlobalMaxPooling2D(), "images");
+  check_layer("global_max_kept", nn::GlobalMaxPooling2D({.keepdims = true}), "images");
+  check_layer("global_average", nn::GlobalAveragePooling2D(), "images");
+  check_layer("global_average_kept", nn::GlobalAveragePooling2D({.keepdims = true}), "images");
+  check_layer("relu_plain", nn::ReLU(), "activation_x");
+  check_layer("relu_max", nn::ReLU({.max_value = 2.5}), "activation_x");
+  check_layer("relu_slope", nn::ReLU({.negative_slope = 0.3}), "activation_x");
+  check_layer("relu_all", nn::ReLU({.max_value = 4, .negative_slope = 0.25, .threshold = 1.5}),
+              "activation_x");
+}
 
 TEST_CASE("reference: convolution as in Keras") {
   const auto check = [](const std::string& name, const nn::Conv2DConfig& config) {
@@ -206,6 +291,68 @@ TEST_CASE("reference: 20 steps of training as in Keras, by optimizer") {
           training_tolerance);
     CHECK(difference(flat(model.get_weights()), read(reference + "_weights"), 1) <
           training_tolerance);
+  }
+}
+
+TEST_CASE("reference: a model of two inputs and two outputs trains as in Keras") {
+  auto left = nn::Input({6, 6, 2}), right = nn::Input({6, 6, 2});
+  const nn::Layer shared = nn::Conv2D(4, 3, {.padding = "same", .activation = "relu"});
+  const nn::Symbol a = shared(left), b = shared(right);
+  const nn::Symbol y = nn::Add()({a, b});
+  nn::Symbol z = nn::Conv2D(4, 3, {.padding = "same", .use_bias = false})(y);
+  z = nn::BatchNormalization()(z);
+  z = nn::ReLU()(nn::Add()({z, y}));
+  z = nn::GlobalAveragePooling2D()(z);
+  const nn::Symbol classes = nn::Dense(3, {.activation = "softmax", .name = "classes"})(z);
+  const nn::Symbol value =
+      nn::Dense(1, {.name = "value"})(nn::Concatenate()({z, nn::GlobalAveragePooling2D()(a)}));
+  nn::Model model({left, right}, {classes, value});
+
+  const auto stored = [](const std::string& name) { return read("functional/" + name); };
+  set_flat(model, stored("initial"));
+  model.compile({.optimizer = nn::SGD{.learning_rate = 0.05, .momentum = 0.9},
+                 .outputs = {{"classes", {.loss = "categorical_crossentropy"}},
+                             {"value", {.loss = "mse", .loss_weight = 0.5}}}});
+  const nn::Dataset data({stored("left"), stored("right")}, {stored("classes"), stored("value")});
+  std::vector<float> losses;
+  for (std::int64_t first = 0; first < 80; first += 8) {
+    const nn::History history =
+        model.fit(data.rows(first, first + 8), {.batch_size = 8, .shuffle = false, .verbose = 0});
+    for (const std::string name : {"loss", "classes_loss", "value_loss"}) {
+      losses.push_back(static_cast<float>(history[name][0]));
+    }
+  }
+  CHECK(difference(Tensor::of<float>({10, 3}, losses), stored("losses"), 0) < training_tolerance);
+  CHECK(difference(flat(model.get_weights()), stored("weights"), 1) < training_tolerance);
+}
+
+TEST_CASE("reference: layers of a graph are in Keras' order") {
+  const Tensor calls = read("functional/graph_calls"), outputs = read("functional/graph_outputs"),
+               orders = read("functional/graph_orders");
+  for (std::size_t graph = 0; graph < 40; ++graph) {
+    CAPTURE(graph);
+    const auto call = calls.data<std::int32_t>().subspan(graph * 36, 36);
+    const auto output = outputs.data<std::int32_t>().subspan(graph * 2, 2);
+    const auto order = orders.data<std::int32_t>().subspan(graph * 12, 12);
+    std::vector<nn::Symbol> tensors{nn::Input({2}), nn::Input({2})};
+    std::vector<nn::Layer> layers;
+    const auto tensor = [&](std::int32_t i) { return tensors[static_cast<std::size_t>(i)]; };
+    for (std::size_t i = 0; i < call.size(); i += 3) {
+      const auto which = static_cast<std::size_t>(call[i]);
+      if (which == layers.size()) {
+        layers.push_back(nn::Add({.name = "layer" + std::to_string(which)}));
+      }
+      std::vector<nn::Symbol> inputs{tensor(call[i + 1])};
+      if (call[i + 2] >= 0) inputs.push_back(tensor(call[i + 2]));
+      tensors.push_back(layers[which](inputs));
+    }
+    const nn::Model model({tensors[0], tensors[1]}, {tensor(output[0]), tensor(output[1])});
+    std::vector<std::string> wanted, got;
+    for (const std::int32_t layer : order) {
+      if (layer >= 0) wanted.push_back("layer" + std::to_string(layer));
+    }
+    for (const auto& member : model.layers()) got.push_back(member.name);
+    CHECK(got == wanted);
   }
 }
 

@@ -224,6 +224,37 @@ TEST_CASE("numbers: the first op that makes a NaN is named") {
         }) == "run: step 0 (log \"the log\") is the first to make a NaN, in its output 0 of 1");
 }
 
+TEST_CASE("variables: two sets can share a tensor, whose layout either may choose") {
+  const Tensor x = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
+  Variables first, second;
+  first.set("w", x);
+  {
+    Variables gone;
+    gone.set("old", x);
+    second.share("v", first, "w");
+    second.share("v", first, "w");  // which it is already
+    second.share("old", gone, "old");
+  }
+  CHECK(second.names() == std::vector<std::string>{"v", "old"});
+  CHECK(to_floats(second.get("old")) == std::vector<float>{1, 2, 3, 4});
+  // Each set's executable steps the same numbers.
+  const auto doubled = [&](const Variables& variables, const std::string& name) {
+    Graph graph;
+    const Value w = graph.variable(x.type(), name);
+    return compile({}, variables, {.updates = {{w, w * 2.0f}}});
+  };
+  Executable a = doubled(first, "w"), b = doubled(second, "v");
+  a.step();
+  b.step();
+  a.step();
+  CHECK(to_floats(first.get("w")) == std::vector<float>{8, 16, 24, 32});
+  CHECK(to_floats(second.get("v")) == std::vector<float>{8, 16, 24, 32});
+  CHECK(message_of<ArgumentError>([&] { second.share("old", first, "w"); }) ==
+        "variables: \"old\" is there already, so it cannot share \"w\" of others");
+  CHECK(message_of<ArgumentError>([&] { second.share("u", first, "x"); }) ==
+        "variables: there is no \"x\"; there are: w");
+}
+
 TEST_CASE("report, steps, profile and trace") {
   Graph graph;
   const Value x = graph.input({DType::f32, {64, 64}}, "x");

@@ -552,6 +552,67 @@ void add_softmax(Samples& s) {
         [](const Values& in) { return mean(softmax_cross_entropy(in[0], one_hot(in[1], 10))); });
 }
 
+void add_normalize(Samples& s) {
+  Numbers& n = s.numbers;
+  struct Case {
+    std::string note;
+    Shape x;
+  };
+  const std::vector<Case> cases{{"rows", {6, 5}},
+                                {"one row", {1, 3}},
+                                {"one channel", {4, 1}},
+                                {"of 8 channels", {2, 3, 3, 8}},
+                                {"of 19 channels", {3, 2, 3, 19}},
+                                {"of 300 channels", {3, 300}},
+                                {"more axes", {2, 2, 2, 2, 3}}};
+  for (const Case& c : cases) {
+    const Shape channels{c.x[-1]};
+    s.add("batch_moments", c.note, {n.any(c.x)}, [](const Values& in) {
+      const Moments m = batch_moments(in[0]);
+      return Values{square(m.mean), square(m.variance)};
+    });
+    s.add("batch_norm", c.note,
+          {n.any(c.x), n.any(channels), n.positive(channels), n.any(channels), n.any(channels)},
+          [](const Values& in) { return batch_norm(in[0], in[1], in[2], in[3], in[4], 0.25f); });
+    s.add("batch_norm", "by its own moments, " + c.note,
+          {n.any(c.x), n.any(channels), n.any(channels)}, [](const Values& in) {
+            const Moments m = batch_moments(in[0]);
+            return batch_norm(in[0], m.mean, m.variance, in[1], in[2], 0.25f);
+          });
+  }
+  // Alone, half a batch is not all of it: what its moments say of the other half is not there.
+  s.add("batch_moments", "of half a batch", {n.any({3, 4})}, [](const Values& in) {
+     const Moments m = batch_moments(in[0], 0.5f);
+     return Values{m.mean, m.variance};
+   }).differences = false;
+  s.add("batch_norm", "then relu", {n.any({3, 4, 4, 16}), n.positive({16}), n.any({16})},
+        [](const Values& in) {
+          const Moments m = batch_moments(in[0]);
+          return relu(batch_norm(in[0], m.mean, m.variance, in[1], in[2], 0.25f)) * 2.0f;
+        });
+  for (const std::int64_t groups : {1, 2}) {
+    s.add("batch_norm", fmt::format("behind a convolution of {} groups, with a bias", groups),
+          {n.any({2, 4, 4, 16}), n.any({3, 3, 16 / groups, 16}), n.any({16}), n.any({16}),
+           n.positive({16}), n.any({16}), n.any({16})},
+          [groups](const Values& in) {
+            const Value y = conv2d(in[0], in[1] * 0.125f, {.groups = groups}) + in[2];
+            return tanh(batch_norm(y, in[3], in[4], in[5], in[6]));
+          });
+  }
+  s.add("batch_norm", "between convolutions, with a residual",
+        {n.any({2, 4, 4, 16}), n.between({3, 3, 16, 16}, -0.25f, 0.25f),
+         n.between({3, 3, 16, 16}, -0.25f, 0.25f), n.positive({16}), n.any({16})},
+        [](const Values& in) {
+          const Conv2dOptions same{.padding = {1, 1, 1, 1}};
+          const auto normalized = [&](Value x) {
+            const Moments m = batch_moments(x);
+            return batch_norm(x, m.mean, m.variance, in[3], in[4], 0.25f);
+          };
+          const Value h = tanh(normalized(conv2d(in[0], in[1], same)));
+          return tanh(normalized(conv2d(h, in[2], same)) + in[0]) * 0.25f;
+        });
+}
+
 }  // namespace
 
 const std::vector<Sample>& samples() {
@@ -566,6 +627,7 @@ const std::vector<Sample>& samples() {
     add_conv2d(s);
     add_pool2d(s);
     add_conv2d_pool(s);
+    add_normalize(s);
     add_softmax(s);
     return std::move(s.all);
   }();

@@ -12,7 +12,8 @@ namespace {
 
 struct Fused {
   std::vector<Rider> chain;  // the producer first; operands are inputs of the fused node
-  bool has_bias = false;     // chain[1] adds a number per channel
+  bool has_scale = false;    // the first behind it multiplies by a number per channel
+  bool has_bias = false;     // the first (behind that) adds a number per channel
   std::string label, attributes;
 
   static constexpr auto fields = std::tuple{field("of", &Fused::attributes)};
@@ -37,18 +38,14 @@ struct Fused {
     return values;
   }
   void lower(Lowering& l) const {
-    std::optional<std::size_t> bias;
-    if (has_bias) bias = chain[1].operands[0];
-    l.set_epilogue(bias, std::span(chain).subspan(has_bias ? 2 : 1));
+    std::optional<std::size_t> scale, bias;
+    std::size_t riders = 1;
+    if (has_scale) scale = chain[riders++].operands[0];
+    if (has_bias) bias = chain[riders++].operands[0];
+    l.set_epilogue(scale, bias, std::span(chain).subspan(riders));
     chain[0].op.lower(l);
   }
 };
-
-/// Is `b` one number per channel of `full`, the same at every position?
-bool is_per_channel(const Type& b, const Type& full) {
-  return b.shape.rank() >= 1 && full.shape.rank() >= 1 && b.shape[-1] == full.shape[-1] &&
-         b.shape.elements() == full.shape[-1];
-}
 
 /// Can the node be applied where its input number `input` is made, reading its other inputs there?
 bool can_ride(const Node& node, std::uint32_t input) {
@@ -93,7 +90,27 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first,
   return chain;
 }
 
-std::vector<Value> fused(const Rewriting& r, const Graph& graph, const std::vector<NodeId>& chain) {
+/// Which nodes are the same in every run until a variable is set: a factor that is can be taken
+/// into a kernel that is.
+std::vector<bool> find_fixed(const Program& program) {
+  const Graph& graph = program.graph;
+  std::vector<bool> fixed(graph.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& node = graph[id];
+    if (!node.inputs.empty()) {
+      fixed[id] = std::ranges::all_of(node.inputs, [&](Value v) { return fixed[v.node()]; });
+    } else {
+      // The program wants the variables that it updates.
+      fixed[id] = node.op.as<Constant>() != nullptr ||
+                  (node.op.as<Variable>() != nullptr &&
+                   std::ranges::count(program.outputs, graph.value(id)) == 0);
+    }
+  }
+  return fixed;
+}
+
+std::vector<Value> fused(const Rewriting& r, const Graph& graph, const std::vector<NodeId>& chain,
+                         const std::vector<bool>& fixed) {
   Fused op;
   std::vector<Value> inputs;
   for (std::size_t i = 0; i < chain.size(); ++i) {
@@ -107,8 +124,15 @@ std::vector<Value> fused(const Rewriting& r, const Graph& graph, const std::vect
       link.operands.push_back(inputs.size());
       inputs.push_back(r.moved(node.inputs[k]));
     }
-    if (i == 1 && node.op.adds() && graph[chain[0]].op.traits().takes_bias) {
-      op.has_bias = is_per_channel(inputs.back().type(), node.outputs[0]);
+    const Node& producer = graph[chain[0]];
+    const bool per_channel =
+        i > 0 && link.operands.size() == 1 && is_per_channel(inputs.back().type(), node.outputs[0]);
+    if (i == 1 && per_channel && node.op.multiplies() && producer.op.traits().takes_scale) {
+      const Value operand = node.inputs[1 - link.through];
+      op.has_scale = fixed[operand.node()] && fixed[producer.inputs.back().node()];
+    }
+    if (i == (op.has_scale ? 2u : 1u) && per_channel && node.op.adds()) {
+      op.has_bias = producer.op.traits().takes_bias;
     }
     op.label += (i > 0 ? "+" : "") + std::string(node.op.name());
     op.attributes += node.op.attributes();
@@ -130,11 +154,12 @@ Program fuse(Program program) {
     for (const NodeId member : chain) inside[member] = true;
     ends[chain.back()] = std::move(chain);
   }
+  const std::vector<bool> fixed = find_fixed(program);
   // The fused node stands where the last of the chain stood: all operands exist there.
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
     if (!inside[r.id]) return std::nullopt;
     if (ends[r.id].empty()) return std::vector<Value>(r.node.outputs.size());
-    auto values = fused(r, graph, ends[r.id]);
+    auto values = fused(r, graph, ends[r.id], fixed);
     for (std::uint32_t port = 1; port < values.size(); ++port) {
       r.move(graph.value(ends[r.id][0], port), values[port]);
     }

@@ -1,5 +1,6 @@
 // Islands: connected elementwise ops of one shape become one node that is one loop. An optimizer's
-// update of a parameter reads and writes each of its tensors once.
+// update of a parameter reads and writes each of its tensors once; and so do a normalisation, the
+// residual added to it and an activation.
 #include <algorithm>
 #include <set>
 
@@ -45,7 +46,8 @@ bool is_elementwise(const Node& node) {
   return type.dtype == DType::f32 && node.inputs.size() <= 4 &&
          std::ranges::all_of(node.inputs, [&](const Value& input) {
            const auto count = input.shape().elements();
-           return input.dtype() == DType::f32 && (count == 1 || count == type.shape.elements());
+           return input.dtype() == DType::f32 && (count == 1 || count == type.shape.elements() ||
+                                                  is_per_channel(input.type(), type));
          });
 }
 
@@ -71,16 +73,18 @@ struct Islands {
   }
 
   static bool fits(const Graph& graph, const std::vector<NodeId>& ids) {
-    std::set<std::pair<NodeId, std::uint32_t>> inputs, singles;
+    std::set<std::pair<NodeId, std::uint32_t>> inputs, singles, channels;
     for (const NodeId id : ids) {
       for (const Value& input : graph[id].inputs) {
         const auto key = std::pair(input.node(), input.port());
         inputs.insert(key);
-        if (input.shape().elements() == 1) singles.insert(key);
+        const auto count = input.shape().elements();
+        if (count == graph[id].outputs[0].shape.elements()) continue;
+        (count == 1 ? singles : channels).insert(key);
       }
     }
     return ids.size() <= Region::max_ops && inputs.size() <= Region::max_inputs &&
-           singles.size() <= Region::max_singles;
+           singles.size() <= Region::max_singles && channels.size() <= Region::max_channels;
   }
 
   void join(NodeId id) {

@@ -25,7 +25,9 @@ Program cse(Program program);
 /// Makes one op of what an op and the makers of its inputs do, where they know how: convolution and
 /// pooling, which then need no image between them.
 Program join(Program program);
-/// Makes bias, activation and residual add part of the op that feeds them.
+/// Makes of the factors and summands per channel behind a convolution one factor and one summand.
+Program collect_factors(Program program);
+/// Makes factor, bias, activation and residual add part of the op that feeds them.
 Program fuse(Program program);
 /// Makes connected elementwise ops of one shape one loop.
 Program islands(Program program);
@@ -40,6 +42,9 @@ Plan lower(const Program& program, std::size_t results, VariableStore& variables
            std::size_t replicas, const Choices& choices);
 
 // Plan -> Plan.
+
+/// Puts first what hangs on variables alone, to run only when they have changed.
+Plan prologue(Plan plan);
 
 /// For more than one replica: brings the steps into levels between which replicas meet, and cuts
 /// the updates of variables among them. Throws CompileError for an update that differs between

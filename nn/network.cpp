@@ -1,0 +1,92 @@
+#include "nn/network.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "graph/print.hpp"
+#include "nn/shapes.hpp"
+
+namespace weft::nn {
+
+std::vector<std::vector<Value>> Network::trace(Scope& scope,
+                                               const std::vector<Value>& values) const {
+  if (values.size() != inputs.size()) {
+    fail<ArgumentError>("model: it has {} inputs, but {} were given", inputs.size(), values.size());
+  }
+  std::vector<std::vector<Value>> made;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Shape& shape = values[i].shape();
+    if (inputs[i].shape.rank() > 0 && without_batch(shape) != inputs[i].shape) {
+      fail<ShapeError>("model: input \"{}\" is {}, but {} was given", inputs[i].name,
+                       with_any_batch(with_batch(1, inputs[i].shape)), with_any_batch(shape));
+    }
+    made.push_back({values[i]});
+  }
+  for (const Call& call : calls) {
+    const auto& [name, layer] = layers[call.layer];
+    std::vector<Value> arguments;
+    for (const auto& [from, port] : call.inputs) arguments.push_back(made[from].at(port));
+    std::vector<Value> results = scope.call_owner(name, layer, arguments);
+    for (const Value& result : results) {
+      if (!result) fail("model: layer \"{}\" returned an empty Value", name);
+    }
+    if (call.has_one_output) expect_one_output(layer, results.size());
+    made.push_back(std::move(results));
+  }
+  return made;
+}
+
+std::vector<Value> Network::operator()(Scope& scope, const std::vector<Value>& values) const {
+  const std::vector<std::vector<Value>> made = trace(scope, values);
+  std::vector<Value> results;
+  for (const auto& [from, port] : outputs) results.push_back(made[from].at(port));
+  return results;
+}
+
+void Network::append(const Layer& layer) {
+  const auto known = std::find_if(layers.begin(), layers.end(),
+                                  [&](const Member& member) { return member.layer == layer; });
+  const auto index = static_cast<std::size_t>(known - layers.begin());
+  if (known == layers.end()) {
+    if (!layer.name().empty() && !names.take(layer.name())) {
+      fail<ArgumentError>("add: a layer named \"{}\" is there already", layer.name());
+    }
+    layers.push_back(
+        {layer.name().empty() ? names.make(snake_case(layer.type())) : layer.name(), layer});
+  }
+  calls.push_back({index, outputs, true});
+  outputs = {{inputs.size() + calls.size() - 1, 0}};
+}
+
+std::vector<std::string> Network::output_names() const {
+  std::vector<std::string> result;
+  UniqueNames unique;
+  for (const Source& output : outputs) {
+    result.push_back(unique.make(output.from < inputs.size()
+                                     ? inputs[output.from].name
+                                     : layers[calls[output.from - inputs.size()].layer].name));
+  }
+  return result;
+}
+
+Network Network::clone(Clones& clones) const {
+  Network copy = *this;
+  for (Member& member : copy.layers) {
+    const void* identity = member.layer.identity();
+    if (const auto found = clones.find(identity); found != clones.end()) {
+      member.layer = found->second;
+      continue;
+    }
+    if (const auto* nested = member.layer.as<NestedModel>()) {
+      member.layer = Layer(NestedModel{nested->network.clone(clones), nested->type, nested->config},
+                           member.layer.name());
+    } else {
+      member.layer = member.layer.clone();
+    }
+    clones.emplace(identity, member.layer);
+  }
+  return copy;
+}
+
+}  // namespace weft::nn
