@@ -66,9 +66,7 @@ void Scope::update(Value state, Value next) {
                      next.type());
   }
   if (!training()) return;
-  if (trace_->replicas > 1) {
-    next = all_reduce(next) * (1.0f / static_cast<float>(trace_->replicas));
-  }
+  if (trace_->replicas > 1 && !is_uniform(next)) next = all_reduce(next * trace_->share);
   trace_->updates.push_back({state, next});
 }
 

@@ -42,6 +42,7 @@ struct Trace {
   std::uint64_t seed;    ///< of initial weights, together with their names
   bool training;
   std::size_t replicas = 1;  ///< how many will run the graph side by side (runtime/compile.hpp)
+  float share = 1;           ///< the slice's rows / the batch's rows
   std::vector<Weight> weights{};
   std::vector<Update> updates{};  ///< in training only
   Value random_key{};             ///< input "random_key", if a layer asked for it
@@ -63,7 +64,8 @@ class Scope {
   /// A tensor that is kept, and saved, but not trained: a running mean. See update().
   Value state(std::string_view name, const Shape& shape, float fill = 0);
   /// After a training step, state holds next; in evaluation and prediction nothing happens. Where a
-  /// batch is cut among replicas, state holds the mean of what their slices give.
+  /// batch is cut among replicas, state holds the mean of what their slices give, weighted by their
+  /// rows.
   void update(Value state, Value next);
 
   /// What the builders of ops/random.hpp ask for: a key that differs from step to step, and a

@@ -9,6 +9,7 @@
 #include "ops/binary.hpp"
 #include "ops/reduce.hpp"
 #include "runtime/compile.hpp"
+#include "runtime/threads.hpp"
 
 namespace weft::nn {
 namespace {
@@ -267,29 +268,37 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
 }
 
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, const Column& y) {
-  // The batch is cut among replicas: the graph is that of one slice.
-  const std::size_t replicas = suitable_replicas(batch);
-  const std::int64_t slice = batch / static_cast<std::int64_t>(replicas);
   const Type y_type =
-      mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(slice, y.row_shape())};
-  const std::string key =
-      fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, y_type);
+      mode == Mode::predict ? Type{} : Type{fed_type(y), with_batch(batch, y.row_shape())};
+  const std::string key = fmt::format("{} {} {} {}x{}", static_cast<int>(mode), batch, y_type,
+                                      config.replicas, thread_count());
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
-  Graph graph;
-  Trace trace{graph, variables_, config.seed, mode == Mode::train, replicas};
+  const auto trace = [&](Graph& graph, const Slice& slice) {
+    return trace_slice(mode, graph, slice, y_type);
+  };
+  const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
+  Executable executable = compile_batch(batch, trace, variables_, {.replicas = replicas});
+  Tensor x_memory = input_of(executable, "x"), y_memory = input_of(executable, "y");
+  Tensor key_memory = input_of(executable, "random_key");
+  return compiled_[key] =
+             std::make_shared<Compiled>(Compiled{std::move(executable), std::move(x_memory),
+                                                 std::move(y_memory), std::move(key_memory)});
+}
+
+/// The graph of one slice of a batch.
+Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice, const Type& y_type) {
+  Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
   Scope scope(trace);
-  const Value x = graph.input({DType::f32, with_batch(slice, config.input_shape)}, "x");
+  const Value x = graph.input({DType::f32, with_batch(slice.rows, config.input_shape)}, "x");
   const Value prediction = call(scope, x);
   // What a slice adds to the mean over the whole batch.
-  const auto share = [&](Value mean) {
-    return replicas == 1 ? mean : mean * (1.0f / static_cast<float>(replicas));
-  };
+  const auto share = [&](Value mean) { return slice.replicas == 1 ? mean : mean * slice.share(); };
   std::vector<Value> outputs;
   if (mode == Mode::predict) {
     outputs = {prediction};
   } else {
-    const Value target = graph.input(y_type, "y");
+    const Value target = graph.input({y_type.dtype, y_type.shape.with(0, slice.rows)}, "y");
     {
       const NameScope named(graph, "loss");
       outputs.push_back(
@@ -302,13 +311,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch, 
     if (mode == Mode::train) append_training(trace, outputs[0]);
     for (Value& output : outputs) output = all_reduce(output);
   }
-  Executable executable =
-      weft::compile(outputs, variables_, {.updates = trace.updates, .replicas = replicas});
-  Tensor x_memory = input_of(executable, "x"), y_memory = input_of(executable, "y");
-  Tensor key_memory = input_of(executable, "random_key");
-  return compiled_[key] =
-             std::make_shared<Compiled>(Compiled{std::move(executable), std::move(x_memory),
-                                                 std::move(y_memory), std::move(key_memory)});
+  return {std::move(outputs), std::move(trace.updates)};
 }
 
 /// The gradients of the loss, summed over replicas, and what the optimizer makes of them.

@@ -28,6 +28,9 @@ struct ModelConfig {
   std::string name{};
   std::uint64_t seed = 0;  ///< of the initial weights, together with their names
   Shape input_shape{};     ///< without the batch; rank 0: not known yet
+  /// How many slices a batch is cut into, to be worked on side by side; fewer if it has fewer rows.
+  /// 0: what suits the batch and the threads at hand (compile_batch in runtime/compile.hpp).
+  std::size_t replicas = 0;
 };
 
 struct TrainOptions {
@@ -58,7 +61,8 @@ struct EvaluateOptions {
 };
 
 /// What all models share. A copy has weights of its own and starts with the same numbers. The same
-/// seeds, data and number of threads give the same results to the last bit.
+/// seeds, data, threads and replicas give the same results to the last bit. (Left to itself, a
+/// model measures how many replicas suit batches of less than 8 rows a thread.)
 class Model {
  public:
   ModelConfig config;
@@ -139,6 +143,7 @@ class Model {
   void build();
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Column& y);
+  Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const Type& y_type);
   void append_training(Trace& trace, Value loss);
   Logs run(const Run& run);
 

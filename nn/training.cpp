@@ -77,6 +77,15 @@ Logs Model::run(const Run& run) {
   const auto size = static_cast<std::int64_t>(run.order.size());
   std::shared_ptr<Compiled> step;
   std::byte* predictions = run.predictions;
+  std::span<const std::int64_t> rows;  // of the batch at hand
+  // Each replica gathers its own slice, in its own thread.
+  const std::function<void(std::size_t)> gather = [&](std::size_t replica) {
+    const auto [first, count] = slice_of(static_cast<std::int64_t>(rows.size()),
+                                         step->executable.statistics().replicas, replica);
+    const auto own = rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    if (step->x) run.data.x().take(own, step->x, first);
+    if (step->y) run.data.y().take(own, step->y, first);
+  };
   for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
@@ -87,12 +96,9 @@ Logs Model::run(const Run& run) {
       notify(run.callbacks, batch_begin, *this, batch);
     }
 
-    const auto rows =
-        run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    if (step->x) run.data.x().take(rows, step->x);
-    if (step->y) run.data.y().take(rows, step->y);
+    rows = run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     write_key(step->random_key, run.seed, run.iteration + batch);
-    step->executable.step();
+    step->executable.step(gather);
 
     for (std::size_t i = 0; i < names.size(); ++i) {
       sums[i] += static_cast<double>(count) *
