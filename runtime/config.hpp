@@ -19,7 +19,7 @@ struct Config {
   /// WEFT_THREADS: how many threads to compute with; 0: unset (runtime/threads.hpp).
   int threads = 0;
   /// WEFT_PIN: 1 keeps each replica's thread on cores of its own, among those that the process may
-  /// use. Off unless set: the system moves threads better where other programs run too.
+  /// use. Off unless set: a replica cannot leave such a core when another program takes it.
   bool pin = false;
 };
 
