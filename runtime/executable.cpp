@@ -167,7 +167,12 @@ Executable::Impl::Impl(Parts p, Variables v)
   }
   if (plan.replicas > 1) {
     team_ = Team::of(plan.replicas);
-    for (const Type& type : plan.result_types) spare_.emplace_back(type);
+    spare_.resize(plan.replicas);
+    for (std::size_t r = 1; r < plan.replicas; ++r) {
+      for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
+        spare_[r].push_back(has_rows(i) ? Tensor() : Tensor(plan.result_types[i]));
+      }
+    }
   }
   statistics = {plan.node_count,  plan.steps.size(), plan.fused_count, 0,
                 plan.arena_bytes, plan.buffer_bytes, plan.replicas,    parts.threads};
@@ -219,7 +224,7 @@ void Executable::Impl::bind(const std::vector<Tensor>& feeds, std::vector<Tensor
     std::byte* memory = results[i].bytes();
     for (std::size_t r = 0; r < instances_.size(); ++r) {
       const bool own = r == 0 || has_rows(i);
-      instances_[r]->bind_result(i, own ? memory : spare_[i].bytes());
+      instances_[r]->bind_result(i, own ? memory : spare_[r][i].bytes());
       if (has_rows(i)) memory += plan_of(r).result_types[i].bytes();
     }
   }

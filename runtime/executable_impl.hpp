@@ -117,7 +117,9 @@ struct Executable::Impl {
   std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
   std::vector<std::vector<std::size_t>> sums_;        // by plan, its steps that are sums
   std::shared_ptr<Team> team_;                        // if there are several replicas
-  std::vector<Tensor> spare_;  // where replicas but the first leave results that all have
+  // Where a replica leaves results that all have, by replica and result; the first's are given
+  // back.
+  std::vector<std::vector<Tensor>> spare_;
 };
 
 }  // namespace weft
