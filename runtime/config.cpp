@@ -1,27 +1,57 @@
 #include "runtime/config.hpp"
 
+#include <charconv>
 #include <cstdlib>
+
+#include "graph/error.hpp"
 
 namespace weft {
 namespace {
 
-std::string read(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
+constexpr int most_threads = 4096;
+
+int threads_from(const std::string& text) {
+  if (text.empty()) return 0;
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1 ||
+      count > most_threads) {
+    fail<ArgumentError>("WEFT_THREADS: it must be a whole number from 1 to {}, not \"{}\"",
+                        most_threads, text);
+  }
+  return count;
 }
 
-std::string tuning_file() {
-  if (const auto file = read("WEFT_TUNING"); !file.empty()) return file;
-  if (const auto cache = read("XDG_CACHE_HOME"); !cache.empty()) return cache + "/weft/tuning";
-  if (const auto home = read("HOME"); !home.empty()) return home + "/.cache/weft/tuning";
-  return {};
+bool pin_from(const std::string& text) {
+  if (text.empty() || text == "0") return false;
+  if (text != "1") fail<ArgumentError>("WEFT_PIN: it must be 0 or 1, not \"{}\"", text);
+  return true;
 }
 
 }  // namespace
 
+Config config_from(const std::function<const char*(const char*)>& read) {
+  const auto text = [&](const char* name) {
+    const char* value = read(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  std::string tuning_file = text("WEFT_TUNING");
+  if (const auto home = text("HOME"); tuning_file.empty() && !home.empty()) {
+    tuning_file = home + "/.cache/weft/tuning";
+  }
+  if (const auto cache = text("XDG_CACHE_HOME"); text("WEFT_TUNING").empty() && !cache.empty()) {
+    tuning_file = cache + "/weft/tuning";
+  }
+  return {std::atoi(text("WEFT_DEBUG").c_str()),
+          text("WEFT_DOT"),
+          text("WEFT_TRACE"),
+          tuning_file,
+          threads_from(text("WEFT_THREADS")),
+          pin_from(text("WEFT_PIN"))};
+}
+
 const Config& config() {
-  static const Config values{std::atoi(read("WEFT_DEBUG").c_str()), read("WEFT_DOT"),
-                             read("WEFT_TRACE"), tuning_file()};
+  static const Config values = config_from([](const char* name) { return std::getenv(name); });
   return values;
 }
 

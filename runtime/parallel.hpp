@@ -1,5 +1,4 @@
-// parallel_for: a loop cut among the threads of this replica, as oneDNN's own primitives are; and
-// how many those are.
+// The threads of this replica: how many, and a loop cut among them, as oneDNN's own primitives are.
 #pragma once
 
 #include <omp.h>
@@ -9,11 +8,11 @@
 
 namespace weft {
 
-/// The number of OpenMP threads, for as long as this lives.
+/// The calling thread's number of OpenMP threads, for as long as this lives.
 class ThreadCount {
  public:
   explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(std::max(count, 1));
+    if (count != before_) omp_set_num_threads(count);
   }
   ~ThreadCount() { omp_set_num_threads(before_); }
   ThreadCount(const ThreadCount&) = delete;

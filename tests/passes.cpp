@@ -83,6 +83,25 @@ TEST_CASE_FIXTURE(Fixture, "simplify: relu moves behind the max-pool, with its g
   }
 }
 
+TEST_CASE_FIXTURE(Fixture, "join: a first layer's convolution and pooling, and their gradient") {
+  const auto ops = [](const std::vector<Value>& outputs) {
+    return ops_of(prune(join(cse(simplify(program_of(outputs))))));
+  };
+  const Value k = graph.variable({DType::f32, {3, 3, 3, 8}}, "k");
+  const Value b = graph.variable({DType::f32, {8}}, "b");
+  const Value image = conv2d(x, k), y = max_pool2d(relu(image + b));
+  CHECK(ops({y}) == "conv2d_max_pool2d relu");
+  CHECK(ops({y, gradients(sum(y), {k})[0]}).ends_with("conv2d_max_pool2d_kernel_grad"));
+  // Someone else reads the image, it is pooled otherwise, or another kind of convolution makes it.
+  CHECK(ops({y, image}) == "conv2d add max_pool2d relu");
+  CHECK(ops({max_pool2d(image, {.window = {3, 3}, .stride = {3, 3}})}) == "conv2d max_pool2d");
+  CHECK(ops({max_pool2d(conv2d(x, k, {.stride = {2, 2}}))}) == "conv2d max_pool2d");
+  CHECK(ops({max_pool2d(conv2d(x, kernel))}) == "conv2d max_pool2d");  // 4 filters
+  // The gradient of x needs the image's gradient whole.
+  const Value dx = gradients(sum(square(y)), {x})[0];
+  CHECK(ops({dx}).find("max_pool2d_grad") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(Fixture, "fold: constants are computed, scalars stay scalars") {
   const Value two = graph.constant(1.0f) + graph.constant(1.0f);
   CHECK(to_string(prune(fold(program_of({bias * two})))) ==

@@ -92,8 +92,8 @@ void place_results(LoweringContext& context, std::size_t results, std::set<Buffe
 }  // namespace
 
 Plan lower(const Program& program, std::size_t results, VariableStore& variables,
-           std::size_t replicas, const Choices& choices) {
-  LoweringContext context(program, variables, replicas, choices);
+           std::size_t replicas, const Choices& choices, const Plan* sibling) {
+  LoweringContext context(program, variables, replicas, choices, sibling);
   for (NodeId id = 0; id < program.graph.size(); ++id) {
     const Node& node = program.graph[id];
     if (node.inputs.empty() && !node.op.has_lower()) {
