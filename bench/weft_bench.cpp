@@ -7,7 +7,6 @@
 // Times are medians over repetitions; the spread from the fastest to the slowest is printed with
 // them, since machines are shared. --json prints one line a measurement, for programs.
 #include <fmt/core.h>
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +20,7 @@
 #include "nn/nn.hpp"
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
+#include "runtime/threads.hpp"
 
 using weft::DType, weft::Shape, weft::Tensor;
 using weft::bench::Network, weft::bench::network;
@@ -86,10 +86,11 @@ void print(const Options& o, const std::string& task, std::size_t replicas, cons
     return;
   }
   fmt::print(
-      "{} {}, batch {}, {} threads as {} replicas: {:.3f} ms a step ({:.3f} to {:.3f}), "
+      "{} {}, batch {}, {} threads{}: {:.3f} ms a step ({:.3f} to {:.3f}), "
       "{:.0f} images/s, peak memory {:.0f} MB\n",
-      o.model, task, o.batch, o.threads, replicas, t.median * 1e3, t.fastest * 1e3, t.slowest * 1e3,
-      rate, peak_megabytes());
+      o.model, task, o.batch, o.threads,
+      replicas > 0 ? fmt::format(" as {} replicas", replicas) : "", t.median * 1e3, t.fastest * 1e3,
+      t.slowest * 1e3, rate, peak_megabytes());
 }
 
 void train(const Options& o) {
@@ -105,7 +106,9 @@ void infer(const Options& o) {
   const Times times = measure(o.repetitions, o.steps, [&] {
     net.model.predict(data, {.batch_size = o.batch, .verbose = 0});
   });
-  print(o, "infer", weft::suitable_replicas(o.batch), times);
+  // Where several splits suit the batch, the model has measured, and keeps the choice to itself.
+  const auto splits = weft::suitable_splits(o.batch, o.threads);
+  print(o, "infer", splits.size() == 1 ? splits[0].replicas : 0, times);
 }
 
 /// What the machine can do at most: a large matrix product, and memory traffic (triad: a = b + s
@@ -121,7 +124,7 @@ void limits(const Options& o) {
 
   std::vector<float> x(1 << 25), y(x.size(), 1.0f), z(x.size(), 2.0f);  // 128 MiB each
   const Times triad = measure(o.repetitions, 2, [&] {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(o.threads)
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = y[i] + 3.0f * z[i];
   });
   const double gigabytes = 3.0 * 4 * static_cast<double>(x.size()) / triad.median * 1e-9;
@@ -166,8 +169,8 @@ int main(int argc, char** argv) {
   app.add_subcommand("limits", "What the machine can do at most");
   try {
     app.parse(argc, argv);
-    if (options.threads > 0) omp_set_num_threads(options.threads);
-    options.threads = omp_get_max_threads();
+    weft::set_threads(options.threads);
+    options.threads = weft::thread_count();
     if (app.got_subcommand("train")) train(options);
     if (app.got_subcommand("infer")) infer(options);
     if (app.got_subcommand("limits")) limits(options);

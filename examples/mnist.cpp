@@ -1,7 +1,6 @@
 // The Keras tutorial's network on MNIST, line for line: one convolution, one pooling, two dense
 // layers. examples/mnist.sh gets the data and runs this.
 #include <fmt/core.h>
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,7 @@
 
 #include "io/idx.hpp"
 #include "nn/nn.hpp"
+#include "runtime/threads.hpp"
 
 using weft::Tensor;
 namespace nn = weft::nn;
@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
   app.add_flag("--report", options.report, "Say at the end where time and memory went");
   try {
     app.parse(argc, argv);
-    if (options.threads > 0) omp_set_num_threads(options.threads);
+    weft::set_threads(options.threads);
     run(options);
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);

@@ -29,6 +29,9 @@ class Column {
   /// Copies rows, one after the other, into `batch`: f32, or s32 if the data are integers unscaled.
   /// Allocates nothing. Throws ShapeError if `batch` has not as many elements.
   void take(std::span<const std::int64_t> rows, Tensor& batch) const;
+  /// The same into a part of a larger `batch`, from its row `at` on. Throws ShapeError if they go
+  /// beyond its end.
+  void take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at) const;
 
  private:
   Tensor data_;

@@ -50,7 +50,7 @@ struct Trace {
   std::uint64_t seed;    ///< of initial weights, together with their names
   bool training;
   std::size_t replicas = 1;  ///< how many will run the graph side by side (runtime/compile.hpp)
-  float share = 1;           ///< what part of the batch this slice is
+  float share = 1;           ///< the slice's rows / the batch's rows
   std::vector<Weight> weights{};
   std::vector<Update> updates{};  ///< in training only
   Value random_key{};             ///< input "random_key", if a layer asked for it
@@ -76,7 +76,8 @@ class Scope {
   Value state(std::string_view name, const Shape& shape, float fill = 0);
   Value state(std::string_view name, const Shape& shape, const Initializer& initializer);
   /// After a training step, state holds next; in evaluation and prediction nothing happens. Where a
-  /// batch is cut among replicas, state holds the mean of what their slices give.
+  /// batch is cut among replicas, state holds the mean of what their slices give, weighted by their
+  /// rows.
   void update(Value state, Value next);
   /// The same for a next that is equal in all replicas already, as what batch_moments gives is.
   void update_uniform(Value state, Value next);

@@ -10,6 +10,7 @@
 #include "ops/binary.hpp"
 #include "ops/reduce.hpp"
 #include "runtime/compile.hpp"
+#include "runtime/threads.hpp"
 
 namespace weft::nn {
 namespace {
@@ -401,29 +402,19 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
 
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                                                  const Dataset& data) {
-  // The batch is cut among replicas: the graph is that of one slice.
-  const std::size_t replicas = suitable_replicas(batch);
-  const std::int64_t slice = batch / static_cast<std::int64_t>(replicas);
   std::vector<Type> y_types;
   for (std::size_t i = 0; mode != Mode::predict && i < data.targets(); ++i) {
-    y_types.push_back({fed_type(data.y(i)), with_batch(slice, data.y(i).row_shape())});
+    y_types.push_back({fed_type(data.y(i)), with_batch(batch, data.y(i).row_shape())});
   }
-  const std::string key =
-      fmt::format("{} {} {} {}", static_cast<int>(mode), batch, replicas, fmt::join(y_types, " "));
+  const std::string key = fmt::format("{} {} {} {}x{}", static_cast<int>(mode), batch,
+                                      fmt::join(y_types, " "), config.replicas, thread_count());
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
-  Graph graph;
-  Trace trace{graph,       variables_,
-              config.seed, mode == Mode::train,
-              replicas,    1.0f / static_cast<float>(replicas)};
-  std::vector<Value> outputs = append(trace, slice);
-  if (mode != Mode::predict) {
-    outputs = append_losses(trace, outputs, y_types);
-    if (mode == Mode::train) append_training(trace, outputs[0]);
-    for (Value& output : outputs) output = all_reduce(output);
-  }
-  Compiled result{
-      weft::compile(outputs, variables_, {.updates = trace.updates, .replicas = replicas})};
+  const auto trace = [&](Graph& graph, const Slice& slice) {
+    return trace_slice(mode, graph, slice, y_types);
+  };
+  const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
+  Compiled result{compile_batch(batch, trace, variables_, {.replicas = replicas})};
   const std::vector<std::string> x_names = input_names(), y_names = output_names();
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
@@ -435,12 +426,25 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   return compiled_[key] = std::make_shared<Compiled>(std::move(result));
 }
 
+/// The graph of one slice of a batch; y_types are those of the whole batch.
+Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice,
+                          const std::vector<Type>& y_types) {
+  Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
+  std::vector<Value> outputs = append(trace, slice.rows);
+  if (mode != Mode::predict) {
+    outputs = append_losses(trace, outputs, y_types);
+    if (mode == Mode::train) append_training(trace, outputs[0]);
+    for (Value& output : outputs) output = all_reduce(output);
+  }
+  return {std::move(outputs), std::move(trace.updates)};
+}
+
 /// What log_names() names. Each is a slice's share of the mean over the whole batch.
 std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& predictions,
                                         const std::vector<Type>& targets) {
   const auto mean_of = [&](const std::string& name, Value per_sample) {
     const Value mean = batch_mean(name, per_sample);
-    return trace.share == 1 ? mean : mean * trace.share;
+    return trace.replicas == 1 ? mean : mean * trace.share;
   };
   const std::vector<Objective> objectives = this->objectives(*training_);
   const std::vector<std::string> names = output_names();
@@ -448,7 +452,8 @@ std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& 
   Value total;
   for (std::size_t i = 0; i < objectives.size(); ++i) {
     const Objective& objective = objectives[i];
-    const Value target = trace.graph.input(targets[i], feed_name("y", names, i));
+    const Type type{targets[i].dtype, targets[i].shape.with(0, predictions[i].shape()[0])};
+    const Value target = trace.graph.input(type, feed_name("y", names, i));
     {
       const NameScope named(trace.graph, "loss");
       losses.push_back(mean_of(objective.loss.name, objective.loss(predictions[i], target)));

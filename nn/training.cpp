@@ -75,6 +75,19 @@ Logs Model::run(const Run& run) {
   const auto size = static_cast<std::int64_t>(run.order.size());
   std::shared_ptr<Compiled> step;
   std::vector<std::byte*> predictions = run.predictions;
+  std::span<const std::int64_t> rows;  // of the batch at hand
+  // Each replica gathers its own slice, in its own thread.
+  const std::function<void(std::size_t)> gather = [&](std::size_t replica) {
+    const auto [first, count] = slice_of(static_cast<std::int64_t>(rows.size()),
+                                         step->executable.statistics().replicas, replica);
+    const auto own = rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < step->x.size(); ++i) {
+      if (step->x[i]) run.data.x(i).take(own, step->x[i], first);
+    }
+    for (std::size_t i = 0; i < step->y.size(); ++i) {
+      if (step->y[i]) run.data.y(i).take(own, step->y[i], first);
+    }
+  };
   for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
@@ -85,16 +98,9 @@ Logs Model::run(const Run& run) {
       notify(run.callbacks, batch_begin, *this, batch);
     }
 
-    const auto rows =
-        run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < step->x.size(); ++i) {
-      if (step->x[i]) run.data.x(i).take(rows, step->x[i]);
-    }
-    for (std::size_t i = 0; i < step->y.size(); ++i) {
-      if (step->y[i]) run.data.y(i).take(rows, step->y[i]);
-    }
+    rows = run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     write_key(step->random_key, run.seed, run.iteration + batch);
-    step->executable.step();
+    step->executable.step(gather);
 
     for (std::size_t i = 0; i < names.size(); ++i) {
       sums[i] += static_cast<double>(count) *

@@ -28,4 +28,18 @@ const Register registered{AllReduce{}};
 
 Value all_reduce(Value x) { return apply(AllReduce{}, {x}); }
 
+bool is_uniform(Value x) {
+  // Inputs come before users, so one walk back meets every node after all that need it.
+  const Graph& graph = Graph::of(x);
+  std::vector<bool> needed(x.node() + 1);
+  needed[x.node()] = true;
+  for (NodeId id = x.node() + 1; id-- > 0;) {
+    const Node& node = graph[id];
+    if (!needed[id] || node.op.as<AllReduce>() != nullptr) continue;
+    if (node.op.as<Input>() != nullptr && node.outputs[0].shape.rank() > 0) return false;
+    for (const Value& input : node.inputs) needed[input.node()] = true;
+  }
+  return true;
+}
+
 }  // namespace weft

@@ -13,4 +13,8 @@ namespace weft {
 /// replica computes of its own slice are made whole by all_reduce again.
 Value all_reduce(Value x);
 
+/// True if x is equal in all replicas whatever their slices hold: it follows from variables,
+/// constants, scalar inputs and sums over all replicas alone.
+bool is_uniform(Value x);
+
 }  // namespace weft

@@ -1,8 +1,6 @@
 // The compiler's table of contents.
 #include "runtime/compile.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -10,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <limits>
+#include <optional>
 #include <set>
 
 #include "graph/dot.hpp"
@@ -19,7 +19,10 @@
 #include "runtime/config.hpp"
 #include "runtime/executable_impl.hpp"
 #include "runtime/onednn.hpp"
+#include "runtime/parallel.hpp"
 #include "runtime/passes/passes.hpp"
+#include "runtime/split.hpp"
+#include "runtime/threads.hpp"
 #include "runtime/variable_store.hpp"
 
 namespace weft {
@@ -72,20 +75,6 @@ void check_updates(const std::vector<Update>& updates) {
   }
 }
 
-/// The number of OpenMP threads, for as long as this lives.
-class ThreadCount {
- public:
-  explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(std::max(count, 1));
-  }
-  ~ThreadCount() { omp_set_num_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
-
 std::set<std::string> input_names(const Graph& graph) {
   std::set<std::string> names;
   for (NodeId id = 0; id < graph.size(); ++id) {
@@ -94,29 +83,24 @@ std::set<std::string> input_names(const Graph& graph) {
   return names;
 }
 
-}  // namespace
+/// A graph that has become a plan.
+struct Planned {
+  Program program;  // after the passes
+  Plan plan;
+  std::set<std::string> unused_inputs;
+};
 
-std::size_t suitable_replicas(std::int64_t batch) {
-  constexpr std::int64_t least_rows = 8;
-  for (std::int64_t replicas = omp_get_max_threads(); replicas > 1; --replicas) {
-    if (batch % replicas == 0 && batch / replicas >= least_rows) {
-      return static_cast<std::size_t>(replicas);
-    }
+/// sibling: the plan for slices of another size, if there is one already.
+Planned plan_graph(const Traced& traced, VariableStore& variables, const CompileOptions& options,
+                   const Split& split, std::size_t number, const Plan* sibling = nullptr) {
+  if (options.threads < 0) {
+    fail<CompileError>("compile: there cannot be {} threads in a replica", options.threads);
   }
-  return 1;
-}
-
-Executable compile(const std::vector<Value>& outputs, const Variables& variables,
-                   const CompileOptions& options) {
-  static std::atomic<std::size_t> compiles{0};
-  const std::size_t number = compiles++;
-  const auto start = std::chrono::steady_clock::now();
-  check_updates(options.updates);
-
+  check_updates(traced.updates);
   // The program wants the results, then the new values of variables, then the variables themselves.
-  std::vector<Value> wanted = outputs;
-  for (const Update& update : options.updates) wanted.push_back(update.next);
-  for (const Update& update : options.updates) wanted.push_back(update.variable);
+  std::vector<Value> wanted = traced.outputs;
+  for (const Update& update : traced.updates) wanted.push_back(update.next);
+  for (const Update& update : traced.updates) wanted.push_back(update.variable);
   if (wanted.empty()) fail<CompileError>("compile: there is nothing to compute");
   for (const Value& value : wanted) {
     if (!value) fail<CompileError>("compile: an output is an empty Value");
@@ -134,12 +118,11 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
     program = pass.run(std::move(program));
     show(program, pass.name, i, number);
   }
-  if (options.replicas < 1) fail<CompileError>("compile: there must be at least one replica");
   Plan plan;
   {
     // Primitives are made for the number of threads that will run them.
-    const ThreadCount threads(omp_get_max_threads() / static_cast<int>(options.replicas));
-    plan = lower(program, outputs.size(), variables.store(), options.replicas);
+    const ThreadCount threads(split.threads);
+    plan = lower(program, traced.outputs.size(), variables, split.replicas, sibling);
   }
   plan = plan_memory(replicate(std::move(plan)));
   plan.node_count = program.graph.size();
@@ -147,19 +130,153 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
 
   std::set<std::string> unused = input_names(Graph::of(wanted[0]));
   for (const std::string& feed : plan.feeds) unused.erase(feed);
-  Executable executable(std::make_unique<Executable::Impl>(
-      std::move(plan), variables, options.check_numbers || config().debug >= 4, options.poison,
-      std::move(unused)));
-  if (config().debug >= 1) {
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    std::cerr << fmt::format("compile {} ({:.1f} ms, oneDNN {} on {}): {}", number, took.count(),
-                             onednn::version(), onednn::isa(), executable.report());
+  return {std::move(program), std::move(plan), std::move(unused)};
+}
+
+/// Numbers compiles and tells of them, where WEFT_DEBUG asks for it.
+class Telling {
+ public:
+  const std::size_t number = next_number();
+
+  Executable operator()(Executable executable) const {
+    if (config().debug >= 1) {
+      const std::chrono::duration<double, std::milli> took =
+          std::chrono::steady_clock::now() - start_;
+      std::cerr << fmt::format("compile {} ({:.1f} ms, oneDNN {} on {}): {}", number, took.count(),
+                               onednn::version(), onednn::isa(), executable.report());
+    }
+    return executable;
   }
-  return executable;
+
+ private:
+  static std::size_t next_number() {
+    static std::atomic<std::size_t> compiles{0};
+    return compiles++;
+  }
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+Executable assemble(std::vector<Plan> plans, std::size_t larger, std::set<std::string> unused,
+                    const Variables& variables, const CompileOptions& options, const Split& split) {
+  return Executable(std::make_unique<Executable::Impl>(
+      Parts{std::move(plans), larger, split.threads, options.check_numbers || config().debug >= 4,
+            options.poison, std::move(unused)},
+      variables));
+}
+
+/// As options say, or else `replicas` of them and their part of the threads at hand.
+Split split_from(const CompileOptions& options, std::size_t replicas) {
+  if (options.replicas > 0) replicas = options.replicas;
+  const int threads = thread_count() / static_cast<int>(replicas);
+  return {replicas, options.threads > 0 ? options.threads : std::max(threads, 1)};
+}
+
+using TraceSlice = std::function<Traced(Graph&, const Slice&)>;
+
+/// A batch cut as `split` says; nothing if its slices cannot be brought together.
+std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& trace,
+                                        const Variables& variables, const CompileOptions& options,
+                                        const Split& split) {
+  const Telling tell;
+  const auto plan_slice = [&](std::size_t replica, const Plan* sibling) {
+    Graph graph;
+    const std::int64_t slice = slice_of(rows, split.replicas, replica).count;
+    const Traced traced = trace(graph, {slice, rows, split.replicas});
+    return plan_graph(traced, variables.store(), options, split, tell.number, sibling);
+  };
+  Planned first = plan_slice(0, nullptr);
+  std::vector<Plan> plans;
+  const auto larger = static_cast<std::size_t>(rows) % split.replicas;
+  if (larger == 0) {
+    plans.push_back(std::move(first.plan));
+  } else {
+    Planned second = plan_slice(split.replicas - 1, &first.plan);
+    if (const auto why = disagreement(first.program, first.plan, second.program, second.plan)) {
+      if (config().debug >= 1) {
+        std::cerr << fmt::format(
+            "compile {}: slices of a batch of {} cannot be brought together: "
+            "{}; it runs as one\n",
+            tell.number, rows, *why);
+      }
+      return std::nullopt;
+    }
+    plans.push_back(std::move(first.plan));
+    plans.push_back(std::move(second.plan));
+  }
+  return tell(assemble(std::move(plans), larger == 0 ? split.replicas : larger,
+                       std::move(first.unused_inputs), variables, options, split));
+}
+
+/// Names a program for as long as the process lives: what it computes, on how many threads.
+std::string measuring_key(std::int64_t rows, const TraceSlice& trace, int threads) {
+  Graph graph;
+  const Traced traced = trace(graph, {rows, rows, 1});
+  std::vector<Value> wanted = traced.outputs;
+  for (const Update& update : traced.updates) wanted.push_back(update.next);
+  const std::string text =
+      to_string(rewrite(wanted, [](const Rewriting&) { return std::nullopt; }));
+  return fmt::format("split {:016x}-{} rows {} threads {} {}", std::hash<std::string>()(text),
+                     text.size(), rows, threads, onednn::isa());
+}
+
+/// The time of a batch cut like this, on variables of its own.
+double measure(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
+               const CompileOptions& options, const Split& split) {
+  constexpr double never = std::numeric_limits<double>::infinity();
+  try {
+    auto executable = compile_split(rows, trace, variables.clone(), options, split);
+    return executable ? seconds_of(*executable) : never;
+  } catch (const Error&) {
+    return never;  // zeros may be no input for it; if it cannot be compiled, it will be said later
+  }
+}
+
+Split choose_split(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
+                   const CompileOptions& options) {
+  if (options.replicas > 0 || options.threads != 0) {
+    const std::int64_t replicas = thread_count() / std::max(options.threads, 1);
+    return split_from(options,
+                      static_cast<std::size_t>(std::clamp<std::int64_t>(replicas, 1, rows)));
+  }
+  const int threads = thread_count();
+  const auto candidates = suitable_splits(rows, threads);
+  if (candidates.size() == 1) return candidates[0];
+  return fastest(measuring_key(rows, trace, threads), candidates, [&](const Split& split) {
+    return measure(rows, trace, variables, options, split);
+  });
+}
+
+}  // namespace
+
+Executable compile(const std::vector<Value>& outputs, const Variables& variables,
+                   const CompileOptions& options) {
+  const Telling tell;
+  const Split split = split_from(options, 1);
+  Planned planned =
+      plan_graph({outputs, options.updates}, variables.store(), options, split, tell.number);
+  std::vector<Plan> plans;
+  plans.push_back(std::move(planned.plan));
+  return tell(assemble(std::move(plans), split.replicas, std::move(planned.unused_inputs),
+                       variables, options, split));
 }
 
 Executable compile(const std::vector<Value>& outputs, const CompileOptions& options) {
   return compile(outputs, Variables{}, options);
+}
+
+Executable compile_batch(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
+                         const CompileOptions& options) {
+  if (rows < 1) fail<CompileError>("compile: a batch needs at least one row, not {}", rows);
+  if (options.replicas > static_cast<std::size_t>(rows)) {
+    fail<CompileError>("compile: a batch of {} rows cannot be cut among {} replicas", rows,
+                       options.replicas);
+  }
+  const Split split = choose_split(rows, trace, variables, options);
+  if (auto executable = compile_split(rows, trace, variables, options, split)) {
+    return std::move(*executable);
+  }
+  const Split whole{1, static_cast<int>(split.replicas) * split.threads};
+  return std::move(*compile_split(rows, trace, variables, options, whole));
 }
 
 }  // namespace weft

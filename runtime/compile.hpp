@@ -1,6 +1,8 @@
 // compile: from a graph to an Executable.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "graph/graph.hpp"
@@ -19,18 +21,15 @@ struct CompileOptions {
   /// How many replicas run the graph side by side, each in its own thread on its own slice. The
   /// graph is that of one slice: inputs are given with `replicas` times as many rows (scalars
   /// excepted), and outputs that differ between replicas come back so. Replicas meet at all_reduce;
-  /// variables are shared, so their updates must not differ.
-  std::size_t replicas = 1;
+  /// variables are shared, so their updates must not differ. 0: one for compile; for compile_batch,
+  /// what suits the batch.
+  std::size_t replicas = 0;
+  /// Threads within each replica's primitives; 0: its part of those at hand (runtime/threads.hpp).
+  int threads = 0;
   bool fuse = true;            ///< join ops into one step; off only to compare
   bool check_numbers = false;  ///< look at every value for NaN; also WEFT_DEBUG=4
   bool poison = false;  ///< fill the arena with NaN before each run, to find reads of nothing
 };
-
-/// How many replicas suit a batch on this machine: the most that the threads at hand
-/// (OMP_NUM_THREADS, omp_set_num_threads, else one a core) allow, such that all slices are equal
-/// and have at least 8 rows; smaller ones do not keep a core busy between meetings.
-///   batch   rows
-std::size_t suitable_replicas(std::int64_t batch);
 
 /// Makes an Executable of the part of a graph that the outputs and updates need. The graph is read,
 /// not kept.
@@ -41,5 +40,56 @@ std::size_t suitable_replicas(std::int64_t batch);
 Executable compile(const std::vector<Value>& outputs, const Variables& variables,
                    const CompileOptions& options = {});
 Executable compile(const std::vector<Value>& outputs, const CompileOptions& options = {});
+
+// ---- batches
+
+/// How threads share out a batch: slices side by side, and threads within each.
+struct Split {
+  std::size_t replicas = 1;
+  int threads = 1;
+  friend bool operator==(const Split&, const Split&) = default;
+};
+
+/// The ways to share out a batch that are worth trying, the most replicas first. Where it feeds all
+/// threads (8 rows each) there is one: a replica for each. For one row too: all threads within.
+std::vector<Split> suitable_splits(std::int64_t rows, int threads);
+
+/// Consecutive rows: first .. first + count - 1.
+struct Rows {
+  std::int64_t first, count;
+};
+/// The rows of one replica's slice: slices differ by at most one row, and the larger come first.
+Rows slice_of(std::int64_t rows, std::size_t replicas, std::size_t replica);
+
+/// What a graph for a slice of a batch needs to know of it.
+struct Slice {
+  std::int64_t rows;         ///< of this slice
+  std::int64_t batch;        ///< rows of all slices
+  std::size_t replicas = 1;  ///< how many slices there are
+  /// What the mean over this slice counts in the mean over the batch.
+  float share() const { return static_cast<float>(rows) / static_cast<float>(batch); }
+};
+
+struct Traced {
+  std::vector<Value> outputs;
+  std::vector<Update> updates;
+};
+
+/// Compiles a batch of any size in slices that differ by at most one row. Its inputs and outputs
+/// are those of the whole batch. Where CompileOptions::replicas is 0 and there are several suitable
+/// splits, each is measured, on a copy of the variables, the first time that this process meets the
+/// program; so, other than with a given number of replicas, the last bits of results may then
+/// differ from process to process.
+///   rows     of the batch, at least 1
+///   trace    builds the program for a slice into an empty graph; called for each size of slice,
+///            and more often if there is something to measure. Apart from the sizes of axes that
+///            count samples, and from Slice::share(), the graphs must not differ; if what brings
+///            replicas together differs (because a number that depends on the slice's rows goes
+///            into the update of a variable, say), the batch runs as one replica.
+///   options  updates are taken from what trace returns
+///   throws   as compile does; CompileError if there are fewer rows than CompileOptions::replicas
+Executable compile_batch(std::int64_t rows,
+                         const std::function<Traced(Graph& graph, const Slice& slice)>& trace,
+                         const Variables& variables, const CompileOptions& options = {});
 
 }  // namespace weft

@@ -1,20 +1,46 @@
 #include "runtime/config.hpp"
 
+#include <charconv>
 #include <cstdlib>
+
+#include "graph/error.hpp"
 
 namespace weft {
 namespace {
 
-std::string read(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
+constexpr int most_threads = 4096;
+
+int threads_from(const std::string& text) {
+  if (text.empty()) return 0;
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1 ||
+      count > most_threads) {
+    fail<ArgumentError>("WEFT_THREADS: it must be a whole number from 1 to {}, not \"{}\"",
+                        most_threads, text);
+  }
+  return count;
+}
+
+bool pin_from(const std::string& text) {
+  if (text.empty() || text == "0") return false;
+  if (text != "1") fail<ArgumentError>("WEFT_PIN: it must be 0 or 1, not \"{}\"", text);
+  return true;
 }
 
 }  // namespace
 
+Config config_from(const std::function<const char*(const char*)>& read) {
+  const auto text = [&](const char* name) {
+    const char* value = read(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  return {std::atoi(text("WEFT_DEBUG").c_str()), text("WEFT_DOT"), text("WEFT_TRACE"),
+          threads_from(text("WEFT_THREADS")), pin_from(text("WEFT_PIN"))};
+}
+
 const Config& config() {
-  static const Config values{std::atoi(read("WEFT_DEBUG").c_str()), read("WEFT_DOT"),
-                             read("WEFT_TRACE")};
+  static const Config values = config_from([](const char* name) { return std::getenv(name); });
   return values;
 }
 

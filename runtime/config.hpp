@@ -1,6 +1,7 @@
 // The environment variables that Weft reads, once, and the only ones.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace weft {
@@ -15,8 +16,16 @@ struct Config {
   /// WEFT_TRACE: a file; each executable, when dropped, writes its last run there as a Chrome
   /// trace.
   std::string trace_file;
+  /// WEFT_THREADS: how many threads to compute with; 0: unset (runtime/threads.hpp).
+  int threads = 0;
+  /// WEFT_PIN: 1 keeps each replica's thread on cores of its own, among those that the process may
+  /// use. Off unless set: a replica cannot leave such a core when another program takes it.
+  bool pin = false;
 };
 
+/// Throws ArgumentError if WEFT_THREADS or WEFT_PIN is not as above.
 const Config& config();
+/// The same from another environment: `read` returns nullptr for what is not set.
+Config config_from(const std::function<const char*(const char* name)>& read);
 
 }  // namespace weft

@@ -154,40 +154,28 @@ void Instance::check(std::size_t s) const {
 
 // ---- Impl
 
-namespace {
-
-/// out[i] = sum of in[i] over replicas, always in the same order.
-void sum_replicas(std::span<const std::unique_ptr<Instance>> instances, std::size_t replica,
-                  std::size_t step, std::size_t first, std::size_t last) {
-  auto* out = reinterpret_cast<float*>(instances[replica]->write(step, 0));
-  const auto in = [&](std::size_t r) {
-    return reinterpret_cast<const float*>(instances[r]->read(step, 0));
-  };
-  std::copy(in(0) + first, in(0) + last, out + first);
-  for (std::size_t r = 1; r < instances.size(); ++r) {
-    const float* more = in(r);
-    for (std::size_t i = first; i < last; ++i) out[i] += more[i];
-  }
-}
-
-}  // namespace
-
-Executable::Impl::Impl(Plan p, Variables v, bool check, bool poisoned, std::set<std::string> unused)
-    : plan(std::move(p)),
-      variables(std::move(v)),
-      check_numbers(check),
-      poison(poisoned),
-      unused_inputs(std::move(unused)) {
+Executable::Impl::Impl(Parts p, Variables v)
+    : parts(std::move(p)), plan(parts.plans.front()), variables(std::move(v)) {
   for (std::size_t r = 0; r < plan.replicas; ++r) {
-    instances_.push_back(std::make_unique<Instance>(plan, variables));
+    instances_.push_back(std::make_unique<Instance>(plan_of(r), variables));
+  }
+  for (const Plan& each : parts.plans) {
+    auto& sums = sums_.emplace_back();
+    for (std::size_t s = 0; s < each.steps.size(); ++s) {
+      if (each.steps[s].all_reduce) sums.push_back(s);
+    }
   }
   if (plan.replicas > 1) {
     team_ = Team::of(plan.replicas);
-    threads_each_ = std::max(1, omp_get_max_threads() / static_cast<int>(plan.replicas));
-    for (const Type& type : plan.result_types) spare_.emplace_back(type);
+    spare_.resize(plan.replicas);
+    for (std::size_t r = 1; r < plan.replicas; ++r) {
+      for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
+        spare_[r].push_back(has_rows(i) ? Tensor() : Tensor(plan.result_types[i]));
+      }
+    }
   }
   statistics = {plan.node_count,  plan.steps.size(), plan.fused_count, 0,
-                plan.arena_bytes, plan.buffer_bytes, plan.replicas};
+                plan.arena_bytes, plan.buffer_bytes, plan.replicas,    parts.threads};
   for (const Step& step : plan.steps) {
     statistics.reorders += step.is_reorder;
     statistics.meetings += step.meets;
@@ -207,77 +195,114 @@ Executable::Impl::~Impl() {
   }
 }
 
-Type Executable::Impl::whole(const Type& slice, bool uniform) const {
-  if (uniform || plan.replicas == 1) return slice;
-  return {slice.dtype,
-          slice.shape.with(0, slice.shape[0] * static_cast<std::int64_t>(plan.replicas))};
+Type Executable::Impl::whole(std::vector<Type> Plan::*types, std::size_t index) const {
+  const Type& first = (plan.*types)[index];
+  std::int64_t rows = 0;
+  for (std::size_t r = 0; r < plan.replicas; ++r) rows += (plan_of(r).*types)[index].shape[0];
+  return {first.dtype, first.shape.with(0, rows)};
 }
 
 Type Executable::Impl::feed_type(std::size_t index) const {
   const Type& slice = plan.feed_types[index];
-  return whole(slice, slice.shape.rank() == 0);
+  return has_rows(slice) ? whole(&Plan::feed_types, index) : slice;
 }
 
 Type Executable::Impl::result_type(std::size_t index) const {
-  return whole(plan.result_types[index], plan.replicas == 1 || plan.result_is_uniform[index]);
+  return has_rows(index) ? whole(&Plan::result_types, index) : plan.result_types[index];
 }
 
 void Executable::Impl::bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results) {
-  for (std::size_t r = 0; r < instances_.size(); ++r) {
-    for (std::size_t i = 0; i < feeds.size(); ++i) {
-      const Type& slice = plan.feed_types[i];
-      const std::size_t offset = slice.shape.rank() == 0 ? 0 : r * slice.bytes();
-      instances_[r]->bind_feed(i, const_cast<std::byte*>(feeds[i].bytes()) + offset);
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    auto* memory = const_cast<std::byte*>(feeds[i].bytes());
+    for (std::size_t r = 0; r < instances_.size(); ++r) {
+      const Type& slice = plan_of(r).feed_types[i];
+      instances_[r]->bind_feed(i, memory);
+      if (has_rows(slice)) memory += slice.bytes();
     }
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      const bool spare = r > 0 && plan.result_is_uniform[i];
-      const std::size_t offset = spare ? 0 : r * plan.result_types[i].bytes();
-      instances_[r]->bind_result(i, (spare ? spare_[i] : results[i]).bytes() + offset);
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    std::byte* memory = results[i].bytes();
+    for (std::size_t r = 0; r < instances_.size(); ++r) {
+      const bool own = r == 0 || has_rows(i);
+      instances_[r]->bind_result(i, own ? memory : spare_[r][i].bytes());
+      if (has_rows(i)) memory += plan_of(r).result_types[i].bytes();
     }
   }
 }
 
-void Executable::Impl::execute(std::size_t replica, std::size_t s) {
-  const Step& step = plan.steps[s];
+/// out[i] = sum of in[i] over replicas, always in the same order.
+void Executable::Impl::sum_replicas(std::size_t replica, std::size_t sum, std::size_t first,
+                                    std::size_t last) {
+  const auto step_of = [&](std::size_t r) { return sums_[r < parts.larger ? 0 : 1][sum]; };
+  const auto in = [&](std::size_t r) {
+    return reinterpret_cast<const float*>(instances_[r]->read(step_of(r), 0));
+  };
+  auto* out = reinterpret_cast<float*>(instances_[replica]->write(step_of(replica), 0));
+  std::copy(in(0) + first, in(0) + last, out + first);
+  for (std::size_t r = 1; r < instances_.size(); ++r) {
+    const float* more = in(r);
+    for (std::size_t i = first; i < last; ++i) out[i] += more[i];
+  }
+}
+
+/// sum: how many sums over replicas came before.
+void Executable::Impl::execute(std::size_t replica, std::size_t s, std::size_t sum) {
+  const Step& step = plan_of(replica).steps[s];
   Instance& instance = *instances_[replica];
   const std::size_t n = step.elements, count = plan.replicas;
   const std::size_t first = step.is_cut ? n * replica / count : 0;
   const std::size_t last = step.is_cut ? n * (replica + 1) / count : n;
   if (step.all_reduce) {
-    sum_replicas(instances_, replica, s, first, last);
+    sum_replicas(replica, sum, first, last);
   } else if (step.is_cut) {
     instance.execute_range(s, first, last);
   } else {
     instance.execute(s);
   }
-  if (check_numbers) instance.check(s);
+  if (parts.check_numbers) instance.check(s);
 }
 
 void Executable::Impl::run_replica(std::size_t replica) {
-  if (poison) instances_[replica]->poison();
-  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
-    const Step& step = plan.steps[s];
+  const Plan& own = plan_of(replica);
+  if (parts.poison) instances_[replica]->poison();
+  std::size_t sums = 0;
+  for (std::size_t s = 0; s < own.steps.size(); ++s) {
+    const Step& step = own.steps[s];
+    const std::size_t sum = sums;
+    sums += step.all_reduce;
     if (step.meets) team_->barrier();
     if (step.is_last && replica > 0) continue;
     if (!profiling || replica > 0) {
-      execute(replica, s);
+      execute(replica, s, sum);
       continue;
     }
     Time& time = times[s];
     time.start = Clock::now();
-    execute(replica, s);
+    execute(replica, s, sum);
     time.last = Clock::now() - time.start;
     time.total += time.last;
     ++time.calls;
   }
 }
 
-void Executable::Impl::run() {
+void Executable::Impl::run(const std::function<void(std::size_t)>* prepare) {
   if (team_) {
-    team_->run(threads_each_, [this](std::size_t replica) { run_replica(replica); });
-  } else {
-    run_replica(0);
+    team_->run(parts.threads, [this, prepare](std::size_t replica) {
+      if (prepare != nullptr) (*prepare)(replica);
+      run_replica(replica);
+    });
+    return;
   }
+  if (prepare != nullptr) (*prepare)(0);
+  const ThreadCount threads(parts.threads);
+  run_replica(0);
+}
+
+void Executable::Impl::bind_own_tensors() {
+  if (stepping) return;
+  make_own_tensors();
+  bind(inputs, outputs);
+  stepping = true;
 }
 
 void Executable::Impl::make_own_tensors() {
@@ -343,7 +368,7 @@ Executable::~Executable() = default;
 std::vector<Tensor> Executable::run(const Feeds& feeds) {
   const Plan& plan = impl_->plan;
   for (const auto& [name, tensor] : feeds) {
-    if (impl_->unused_inputs.contains(name)) continue;
+    if (impl_->parts.unused_inputs.contains(name)) continue;
     const Type wanted = impl_->feed_type(impl_->feed_index(name));
     if (!tensor) fail<ArgumentError>("run: input \"{}\" was given an empty tensor", name);
     if (tensor.dtype() != wanted.dtype) {
@@ -380,12 +405,13 @@ Tensor& Executable::input(const std::string& name) {
 }
 
 void Executable::step() {
-  if (!impl_->stepping) {
-    impl_->make_own_tensors();
-    impl_->bind(impl_->inputs, impl_->outputs);
-    impl_->stepping = true;
-  }
+  impl_->bind_own_tensors();
   impl_->run();
+}
+
+void Executable::step(const std::function<void(std::size_t)>& prepare) {
+  impl_->bind_own_tensors();
+  impl_->run(&prepare);
 }
 
 const Tensor& Executable::output(std::size_t index) const {
@@ -400,9 +426,10 @@ const Executable::Statistics& Executable::statistics() const noexcept { return i
 
 std::string Executable::report() const {
   const Statistics& s = impl_->statistics;
-  const std::string replicas =
-      s.replicas == 1 ? ""
-                      : fmt::format("{} replicas, {} meetings a run\n", s.replicas, s.meetings);
+  const std::string replicas = s.replicas == 1
+                                   ? ""
+                                   : fmt::format("{} replicas x {} threads, {} meetings a run\n",
+                                                 s.replicas, s.threads, s.meetings);
   return fmt::format(
              "{} nodes, {} steps, {} ops fused into others, {} reorders\n"
              "arena {} bytes, {:.0f} % of the {} bytes that its buffers take together\n",

@@ -1,6 +1,7 @@
 // Executable: a compiled graph. It runs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -32,8 +33,11 @@ class Executable {
 
   /// The tensor that step() reads an input from; write to it before each step.
   Tensor& input(const std::string& name);
-  /// Runs once. Throws what run() throws of numbers.
+  /// Runs once. Throws what run() throws of numbers. With one replica, it takes no lock.
   void step();
+  /// Runs once, where each replica first calls prepare with its number, in its own thread, to write
+  /// its part of the inputs (slice_of in runtime/compile.hpp).
+  void step(const std::function<void(std::size_t replica)>& prepare);
   /// What the last step computed; overwritten by the next.
   const Tensor& output(std::size_t index) const;
 
@@ -44,6 +48,7 @@ class Executable {
     std::size_t arena_bytes = 0;   ///< what one run needs for its intermediate values
     std::size_t buffer_bytes = 0;  ///< the same without any reuse: the sum of all of them
     std::size_t replicas = 1;      ///< each has an arena of its own
+    int threads = 1;               ///< within each replica
     std::size_t meetings = 0;      ///< how often all replicas wait for one another in a run
   };
   const Statistics& statistics() const noexcept;

@@ -55,26 +55,36 @@ class Instance {
   std::vector<std::vector<Place>> places_;  // likewise: of the buffer and those that share it
 };
 
+/// What an Executable is made of, besides its variables.
+struct Parts {
+  /// Of replicas with the larger slices, and of those with the smaller, if there are such.
+  std::vector<Plan> plans;
+  std::size_t larger = 1;  ///< how many replicas run the first plan
+  int threads = 1;         ///< within each replica
+  bool check_numbers = false, poison = false;
+  std::set<std::string> unused_inputs;  ///< of the graph, but nothing wanted needs them
+};
+
 struct Executable::Impl {
-  Impl(Plan plan, Variables variables, bool check_numbers, bool poison,
-       std::set<std::string> unused_inputs);
+  Impl(Parts parts, Variables variables);
   ~Impl();
 
   /// The type of what the caller gives or gets: of all replicas' slices together.
-  Type whole(const Type& slice, bool uniform) const;
   Type feed_type(std::size_t index) const;
   Type result_type(std::size_t index) const;
   void bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results);
+  /// Binds what step() reads and writes.
+  void bind_own_tensors();
   void make_own_tensors();
-  void run();
+  /// prepare: nullptr, or called first in each replica.
+  void run(const std::function<void(std::size_t)>* prepare = nullptr);
   std::string profile_table() const;
   void write_trace(const std::string& path) const;
   std::size_t feed_index(const std::string& name) const;
 
-  const Plan plan;
+  const Parts parts;
+  const Plan& plan;     // of the first replica
   Variables variables;  // keeps the store alive
-  bool check_numbers = false, poison = false;
-  std::set<std::string> unused_inputs;  // of the graph, but nothing wanted needs them
   Statistics statistics;
 
   std::vector<Tensor> inputs, outputs;  // for step(); made when first asked for
@@ -91,13 +101,25 @@ struct Executable::Impl {
   std::vector<Time> times;
 
  private:
+  const Plan& plan_of(std::size_t replica) const {
+    return replica < parts.larger ? parts.plans.front() : parts.plans.back();
+  }
+  bool has_rows(const Type& feed) const { return plan.replicas > 1 && feed.shape.rank() > 0; }
+  bool has_rows(std::size_t result) const {
+    return plan.replicas > 1 && !plan.result_is_uniform[result];
+  }
+  /// The slices of all replicas together.
+  Type whole(std::vector<Type> Plan::*types, std::size_t index) const;
   void run_replica(std::size_t replica);
-  void execute(std::size_t replica, std::size_t step);
+  void execute(std::size_t replica, std::size_t step, std::size_t sum);
+  void sum_replicas(std::size_t replica, std::size_t sum, std::size_t first, std::size_t last);
 
   std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
-  std::shared_ptr<Team> team_;                        // if there are several
-  int threads_each_ = 1;
-  std::vector<Tensor> spare_;  // where replicas but the first leave results that all have
+  std::vector<std::vector<std::size_t>> sums_;        // by plan, its steps that are sums
+  std::shared_ptr<Team> team_;                        // if there are several replicas
+  // Where a replica leaves results that all have, by replica and result; the first's are given
+  // back.
+  std::vector<std::vector<Tensor>> spare_;
 };
 
 }  // namespace weft

@@ -153,6 +153,16 @@ void LoweringContext::lower_leaf(NodeId id) {
   }
 }
 
+Layout LoweringContext::layout_of_sum(const Type& type, const Layout& own) {
+  Layout layout = own;
+  const std::size_t k = plan_.sums.size();
+  if (sibling_ != nullptr && k < sibling_->sums.size() && sibling_->sums[k].type == type) {
+    layout = sibling_->sums[k].layout;
+  }
+  plan_.sums.push_back({type, layout});
+  return layout;
+}
+
 Operand LoweringContext::reorder(const Operand& from, const Layout& to) {
   for (const Reordered& known : reordered_) {
     if (known.from == from.buffer && onednn::same_memory(known.layout.md, to.md) &&
@@ -350,7 +360,8 @@ void Lowering::step(std::vector<Operand> reads, std::vector<Operand> writes, std
 
 void Lowering::all_reduce(std::size_t o, std::size_t i) {
   if (context_.plan().replicas == 1) return view(o, i);
-  const Operand x = read(i), y = write(o, x.layout);
+  const Operand x = read(i, context_.layout_of_sum(input(i), layout(i)));
+  const Operand y = write(o, x.layout);
   Step step = new_step();
   step.detail = "weft";
   step.reads = {x.buffer};

@@ -12,8 +12,9 @@ namespace weft {
 
 class LoweringContext {
  public:
-  LoweringContext(const Program& program, VariableStore& variables, std::size_t replicas)
-      : program_(program), variables_(variables), places_(program.graph.size()) {
+  LoweringContext(const Program& program, VariableStore& variables, std::size_t replicas,
+                  const Plan* sibling)
+      : program_(program), variables_(variables), sibling_(sibling), places_(program.graph.size()) {
     plan_.replicas = replicas;
   }
 
@@ -31,12 +32,15 @@ class LoweringContext {
 
   /// Places inputs, variables and constants.
   void lower_leaf(NodeId node);
+  /// The layout in which the next sum over replicas is made: the sibling's, if there is one.
+  Layout layout_of_sum(const Type& type, const Layout& own);
 
  private:
   Operand reorder(const Operand& from, const Layout& to);
 
   const Program& program_;
   VariableStore& variables_;
+  const Plan* sibling_;  // of replicas with another slice, lowered before; or nullptr
   Plan plan_;
   std::vector<std::vector<Operand>> places_;
   std::unordered_map<std::string, BufferId> variable_buffers_;

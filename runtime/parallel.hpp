@@ -1,4 +1,4 @@
-// parallel_for: a loop cut among the threads of this replica, as oneDNN's own primitives are.
+// The threads of this replica: how many, and a loop cut among them, as oneDNN's own primitives are.
 #pragma once
 
 #include <omp.h>
@@ -7,6 +7,20 @@
 #include <cstddef>
 
 namespace weft {
+
+/// The calling thread's number of OpenMP threads, for as long as this lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int count) : before_(omp_get_max_threads()) {
+    if (count != before_) omp_set_num_threads(count);
+  }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
 
 /// Calls f(first, last) for consecutive ranges that together are [0, count), each range by one
 /// thread. Ranges depend on count, grain and the number of threads only, so results do too.

@@ -74,7 +74,7 @@ struct Step {
   RangeKernel range;
   std::size_t elements = 0;  ///< f32, of `range` and of an all_reduce
   bool all_reduce = false;
-  NodeId node = 0;  ///< of the last program, for messages
+  std::optional<NodeId> node;  ///< of the last program; nothing for a reorder or copy
   bool is_reorder = false;
 
   // Set by passes/replicate.cpp.
@@ -87,6 +87,12 @@ struct VariableUpdate {
   BufferId variable, next;
 };
 
+/// A sum over replicas, as all of them must see it.
+struct Sum {
+  Type type;
+  Layout layout;
+};
+
 struct Plan {
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
@@ -95,6 +101,7 @@ struct Plan {
   std::vector<Type> result_types;
   std::vector<VariableUpdate> updates;
   std::size_t replicas = 1;
+  std::vector<Sum> sums;                ///< in the order of the program
   std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
   std::size_t arena_bytes = 0;          ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;

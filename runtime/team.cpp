@@ -1,8 +1,12 @@
 #include "runtime/team.hpp"
 
-#include <omp.h>
+#include <sched.h>
 
+#include <chrono>
 #include <map>
+
+#include "runtime/config.hpp"
+#include "runtime/parallel.hpp"
 
 namespace weft {
 namespace {
@@ -14,18 +18,59 @@ void pause() {
 }
 
 /// Returns when the value is no longer `old`. A meeting of replicas is a matter of microseconds if
-/// each has a core; if not, spinning would keep the others from coming.
+/// each has a core; if not, spinning would keep the others from coming. The spin is bounded in time
+/// and not in turns, since a pause takes 4 ns on one processor and 40 on another.
 void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int i = 0; i < 4000; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    pause();
-  }
+  using Clock = std::chrono::steady_clock;
+  constexpr auto spin = std::chrono::microseconds(100);
+  constexpr int turns = 64;  // between two looks at the clock
+  const auto start = Clock::now();
+  do {
+    for (int i = 0; i < turns; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      pause();
+    }
+  } while (Clock::now() - start < spin);
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+/// Keeps the calling thread on the given cores for as long as this lives; on any if there are none.
+class Pinned {
+ public:
+  explicit Pinned(std::span<const int> cores) : active_(!cores.empty()) {
+    if (!active_) return;
+    active_ = sched_getaffinity(0, sizeof before_, &before_) == 0;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : cores) CPU_SET(core, &set);
+    if (active_) sched_setaffinity(0, sizeof set, &set);
+  }
+  ~Pinned() {
+    if (active_) sched_setaffinity(0, sizeof before_, &before_);
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+ private:
+  bool active_;
+  cpu_set_t before_;
+};
+
+/// Those that the calling thread may use.
+std::vector<int> allowed_cores() {
+  std::vector<int> cores;
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
 }
 
 }  // namespace
 
-Team::Team(std::size_t replicas) : replicas_(replicas) {
+Team::Team(std::size_t replicas, bool pin) : replicas_(replicas) {
+  if (pin) cores_ = allowed_cores();
   for (std::size_t r = 1; r < replicas; ++r) threads_.emplace_back([this, r] { serve(r); });
 }
 
@@ -41,8 +86,14 @@ std::shared_ptr<Team> Team::of(std::size_t replicas) {
   static std::map<std::size_t, std::shared_ptr<Team>> teams;
   const std::lock_guard lock(mutex);
   auto& team = teams[replicas];
-  if (!team) team = std::make_shared<Team>(replicas);
+  if (!team) team = std::make_shared<Team>(replicas, config().pin);
   return team;
+}
+
+std::span<const int> Team::cores_of(std::size_t replica) const {
+  const auto each = static_cast<std::size_t>(threads_each_);
+  if (cores_.size() < replicas_ * each) return {};
+  return std::span(cores_).subspan(replica * each, each);
 }
 
 void Team::serve(std::size_t replica) {
@@ -51,7 +102,6 @@ void Team::serve(std::size_t replica) {
     wait_while(started_, seen);
     seen = started_.load(std::memory_order_acquire);
     if (closing_) return;
-    omp_set_num_threads(threads_each_);
     work_as(replica);
     finished_.fetch_add(1, std::memory_order_release);
     finished_.notify_one();
@@ -59,7 +109,9 @@ void Team::serve(std::size_t replica) {
 }
 
 void Team::work_as(std::size_t replica) {
+  const ThreadCount threads(threads_each_);
   try {
+    const Pinned pinned(cores_of(replica));
     (*work_)(replica);
   } catch (const Interrupted&) {
     // Another replica has failed, and keeps the reason.
@@ -84,10 +136,7 @@ void Team::run(int threads_each, const std::function<void(std::size_t)>& work) {
   finished_.store(0, std::memory_order_relaxed);
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
-  const int own_threads = omp_get_max_threads();
-  omp_set_num_threads(threads_each);
   work_as(0);
-  omp_set_num_threads(own_threads);
   const auto others = static_cast<std::uint32_t>(replicas_ - 1);
   for (std::uint32_t count = finished_.load(std::memory_order_acquire); count != others;
        count = finished_.load(std::memory_order_acquire)) {

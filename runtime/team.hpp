@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -17,12 +18,14 @@ namespace weft {
 /// Waiting spins briefly and then sleeps, so that a machine that is shared is not burnt up.
 class Team {
  public:
-  explicit Team(std::size_t replicas);
+  /// pin: each replica runs on cores of its own, as many as it has threads, among those that the
+  /// calling thread may use now; if they do not suffice, it is as if not asked for.
+  explicit Team(std::size_t replicas, bool pin = false);
   ~Team();
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  /// The process' team of that size, made when first asked for.
+  /// The process' team of that size, made when first asked for; pinned if WEFT_PIN says so.
   static std::shared_ptr<Team> of(std::size_t replicas);
 
   std::size_t size() const noexcept { return replicas_; }
@@ -40,8 +43,11 @@ class Team {
 
   void serve(std::size_t replica);
   void work_as(std::size_t replica);
+  /// The cores of a replica; none: any.
+  std::span<const int> cores_of(std::size_t replica) const;
 
   const std::size_t replicas_;
+  std::vector<int> cores_;  // to be pinned to; empty: replicas are not pinned
   std::mutex running_;
   // The run at hand, written before `started_` is raised.
   const std::function<void(std::size_t)>* work_ = nullptr;

@@ -107,4 +107,14 @@ const Type& Variables::type(const std::string& name) const { return entry_of(*st
 
 std::vector<std::string> Variables::names() const { return store_->names(); }
 
+Variables Variables::clone() const {
+  Variables copy;
+  *copy.store_ = *store_;
+  for (const std::string& name : store_->names()) {
+    Tensor& memory = copy.store_->find(name)->memory;
+    memory = memory.clone();
+  }
+  return copy;
+}
+
 }  // namespace weft

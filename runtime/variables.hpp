@@ -32,6 +32,9 @@ class Variables {
   /// In the order in which they were first set.
   std::vector<std::string> names() const;
 
+  /// A set of its own with the same numbers, in the same layouts.
+  Variables clone() const;
+
   VariableStore& store() const noexcept { return *store_; }
 
  private:

@@ -38,6 +38,16 @@ TEST_CASE("dataset: integers can stay integers") {
   CHECK(one.item<std::int32_t>() == large);
 }
 
+TEST_CASE("dataset: rows go to any place of a larger batch") {
+  const nn::Column column = nn::Dataset(bytes).scaled(2).x();
+  Tensor batch = Tensor::full({4, 2}, -1);
+  column.take(std::vector<std::int64_t>{3, 0}, batch, 1);
+  CHECK(to_floats(batch) == std::vector<float>{-1, -1, 2, 4, 0, 102, -1, -1});
+  CHECK(message_of<ShapeError>([&] {
+          column.take(std::vector<std::int64_t>{3, 0}, batch, 3);
+        }) == "dataset: 2 rows of 2 elements do not fit into f32[4,2] from row 3 on");
+}
+
 TEST_CASE("dataset: a split takes the last part") {
   const nn::Dataset data(bytes, Tensor::of<float>({4}, {0, 1, 2, 3}));
   const auto [train, validation] = data.split(0.3);  // floor(4 * 0.7) = 2

@@ -1,5 +1,7 @@
 #include <cmath>
+#include <numeric>
 #include <sstream>
+#include <thread>
 
 #include "nn/nn.hpp"
 #include "ops/ops.hpp"
@@ -34,6 +36,15 @@ nn::Dataset bars(std::int64_t count, std::uint64_t seed) {
     y.data<std::uint8_t>()[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(kind);
   }
   return nn::Dataset(x, nn::to_categorical(y, 4)).scaled(1.0f / 255);
+}
+
+/// The samples of sectors() as they are.
+Tensor data_of(const nn::Dataset& data) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(data.size()));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  Tensor x(Type{DType::f32, {data.size(), 2}});
+  data.x().take(rows, x);
+  return x;
 }
 
 nn::Sequential dense_net(std::uint64_t seed = 0, double dropout = 0) {
@@ -124,6 +135,73 @@ TEST_CASE("training: the same seeds give the same bits") {
   CHECK(first == train(7, 9));
   CHECK(first.first != train(8, 9).first);
   CHECK(first.first != train(7, 10).first);
+}
+
+TEST_CASE("training: slices that differ by a row train as the whole batch does") {
+  // 100 samples in batches of 33: slices of 9, 8, 8 and 8, and a last batch of one sample.
+  const nn::Dataset data = sectors(100, 1, false);
+  std::vector<std::vector<float>> weights;
+  std::vector<nn::History> histories;
+  for (const std::size_t replicas : {1, 4}) {
+    nn::Sequential model = dense_net();
+    model.config.replicas = replicas;
+    model.compile(sparse);
+    CHECK(model.training_step(data, 33).statistics().replicas == replicas);
+    histories.push_back(model.fit(data, {.epochs = 3, .batch_size = 33, .verbose = 0}));
+    weights.push_back(to_floats(model.get_weights()[0]));
+  }
+  for (const char* name : {"loss", "accuracy"}) {
+    for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+      CHECK(histories[1][name][epoch] == doctest::Approx(histories[0][name][epoch]).epsilon(1e-5));
+    }
+  }
+  for (std::size_t i = 0; i < weights[0].size(); ++i) {
+    CHECK(std::abs(weights[0][i] - weights[1][i]) < 1e-4f);
+  }
+}
+
+TEST_CASE("training: what a layer keeps is the mean over all samples, whatever the slices") {
+  struct Watch {
+    static std::string_view name() { return "Watch"; }
+    Value operator()(nn::Scope& scope, Value x) const {
+      scope.update(scope.state("mean", {}), mean(x));
+      const Value steps = scope.state("steps", {});
+      scope.update(steps, steps + 1.0f);  // equal in all slices, and so not averaged: exact
+      return x;
+    }
+  };
+  const nn::Dataset data = sectors(28, 3, false);
+  double sum = 0;
+  for (const float number : to_floats(data_of(data))) sum += number;
+  for (const std::size_t replicas : {1, 2, 3, 5}) {
+    nn::Sequential model({nn::Input({2}), Watch{}, nn::Dense(3, {.activation = "softmax"})},
+                         {.replicas = replicas});
+    model.compile(sparse);
+    model.fit(data, {.epochs = 40, .verbose = 0});
+    CHECK(model.variables().get("watch/mean").item<float>() == doctest::Approx(sum / 56));
+    CHECK(model.variables().get("watch/steps").item<float>() == 40);
+  }
+}
+
+TEST_CASE("training: two models in two threads, each as if it were alone") {
+  const nn::Dataset data = bars(150, 1);
+  const auto train = [&](std::uint64_t seed) {
+    nn::Sequential model({nn::Input({8, 8}), nn::Flatten(), nn::Dense(16, {.activation = "relu"}),
+                          nn::Dropout(0.2), nn::Dense(4, {.activation = "softmax"})},
+                         {.seed = seed, .replicas = 2});
+    model.compile({.optimizer = "adam", .loss = "categorical_crossentropy"});
+    auto losses = model.fit(data, {.epochs = 4, .verbose = 0})["loss"];
+    losses.push_back(model.evaluate(data, {.verbose = 0})["loss"]);
+    return losses;
+  };
+  const std::vector<std::vector<double>> alone{train(1), train(2)};
+  std::vector<std::vector<double>> together(2);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] { together[i] = train(i + 1); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(together == alone);
 }
 
 TEST_CASE("training: in two calls as in one") {

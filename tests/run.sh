@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds Weft and runs all of its tests. The last line is "N passed, N failed".
-#   usage: tests/run.sh [preset]      release (the default), debug or asan: CMakePresets.json
+#   usage: tests/run.sh [preset]      release (the default), debug, asan or tsan: CMakePresets.json
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}

@@ -9,9 +9,11 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "nn/nn.hpp"
 #include "runtime/onednn.hpp"
+#include "runtime/team.hpp"
 
 // Every allocation of this program comes by here; while `watching`, those whose caller is not
 // oneDNN or OpenMP count. (oneDNN 2.6 allocates a few words in each call of a primitive; that is
@@ -113,7 +115,82 @@ TEST_CASE("tutorial: a training step reorders no activation, and its buffers sha
   CHECK(steps.find("matmul+add+relu") != std::string::npos);
 }
 
+TEST_CASE("tutorial: the same losses on any number of replicas, and the same bits on as many") {
+  // 64 images are cut into 64, 32 + 32, 22 + 21 + 21 and 4 x 16: sums in another order.
+  const nn::Dataset data = bars(640, 5);
+  const auto losses = [&](std::size_t replicas) {
+    nn::Sequential model = tutorial();
+    model.config.replicas = replicas;
+    CHECK(model.training_step(data, 64).statistics().replicas == replicas);
+    std::vector<double> sums;  // of the losses so far
+    const nn::Callback watch{
+        .on_train_batch_end = [&](nn::Model&, std::int64_t batch, nn::Logs& logs) {
+          sums.push_back(logs["loss"] * static_cast<double>(batch + 1));
+        }};
+    model.fit(data, {.batch_size = 64, .shuffle = false, .verbose = 0, .callbacks = {watch}});
+    REQUIRE(sums.size() == 10);
+    for (std::size_t i = sums.size(); i-- > 1;) sums[i] -= sums[i - 1];
+    return sums;
+  };
+  const auto one = losses(1);
+  CHECK(one.back() < 0.97 * one.front());
+  for (const std::size_t replicas : {1, 2, 3, 4}) {
+    CAPTURE(replicas);
+    const auto some = losses(replicas);
+    CHECK(some == losses(replicas));
+    for (std::size_t step = 0; step < 10; ++step) {
+      CAPTURE(step);
+      // A sum of 64 terms rounds by a few units of the last place, 6e-8 each; Adam's first steps,
+      // which divide a gradient by its own size, carry the rounding of small gradients along.
+      const double bound = step == 0 ? 1e-6 : 2e-5;
+      CHECK(std::abs(some[step] - one[step]) <= bound * one[step]);
+    }
+  }
+}
+
 #if !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("tutorial: batches on their way through fit and predict allocate nothing") {
+  nn::Sequential model = tutorial();
+  model.config.replicas = 2;
+  nn::Callback watch;
+  std::int64_t first = 0, last = 0;
+  const auto begin = [&](nn::Model&, std::int64_t batch) {
+    if (batch == first) watching = true;
+  };
+  watch.on_train_batch_begin = watch.on_predict_batch_begin = begin;
+  watch.on_train_batch_end = [&](nn::Model&, std::int64_t batch, nn::Logs&) {
+    if (batch == last) watching = false;
+  };
+  watch.on_predict_batch_end = [&](nn::Model&, std::int64_t batch) {
+    if (batch == last) watching = false;
+  };
+  const nn::Dataset data = bars(650, 6);
+  first = 2;
+  last = 9;
+  allocations = 0;
+  model.fit(data, {.batch_size = 63, .verbose = 0, .callbacks = {watch}});
+  CHECK(!watching);
+  CHECK(allocations == 0);
+
+  // One image is predicted without another thread, so nobody who holds the replicas is waited for.
+  model.predict(data.rows(0, 1), {.verbose = 0});
+  std::atomic<bool> held{false}, done{false};
+  std::thread other([&] {
+    Team::of(2)->run(1, [&](std::size_t) {
+      held = true;
+      while (!done) std::this_thread::yield();
+    });
+  });
+  while (!held) std::this_thread::yield();
+  first = 1;
+  last = 4;
+  model.predict(data.rows(0, 6), {.batch_size = 1, .verbose = 0, .callbacks = {watch}});
+  done = true;
+  other.join();
+  CHECK(!watching);
+  CHECK(allocations == 0);
+}
+
 TEST_CASE("tutorial: after the first, a training step allocates nothing") {
   nn::Sequential model = tutorial();
   const nn::Dataset data = bars(64, 4);

@@ -92,8 +92,8 @@ void place_results(LoweringContext& context, std::size_t results, std::set<Buffe
 }  // namespace
 
 Plan lower(const Program& program, std::size_t results, VariableStore& variables,
-           std::size_t replicas) {
-  LoweringContext context(program, variables, replicas);
+           std::size_t replicas, const Plan* sibling) {
+  LoweringContext context(program, variables, replicas, sibling);
   for (NodeId id = 0; id < program.graph.size(); ++id) {
     const Node& node = program.graph[id];
     if (node.inputs.empty() && !node.op.has_lower()) {

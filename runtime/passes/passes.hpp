@@ -1,6 +1,9 @@
 // Every pass of the compiler, in the order in which compile.cpp runs them.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "graph/graph.hpp"
 #include "runtime/plan.hpp"
 
@@ -32,8 +35,10 @@ Program islands(Program program);
 ///   of
 ///             variables, then the variables themselves, in the same order
 ///   replicas  how many run the plan side by side, each on its own slice of the inputs
+///   sibling   the plan of replicas whose slices have another number of rows, if this is not the
+///             first: it has chosen the layouts of sums over replicas
 Plan lower(const Program& program, std::size_t results, VariableStore& variables,
-           std::size_t replicas);
+           std::size_t replicas, const Plan* sibling = nullptr);
 
 // Plan -> Plan.
 
@@ -48,5 +53,13 @@ Plan plan_memory(Plan plan);
 /// Can the new value be written where the variable lies: is its writer the variable's last reader,
 /// or later than that?
 bool may_update_in_place(const Plan& plan, const VariableUpdate& update);
+
+/// Why replicas could not run these two plans side by side; nothing if they can. They are plans of
+/// one program for slices of different sizes: they must have the same inputs and results (but for
+/// rows), meet as often and for the same sums, and whatever follows from sums and variables alone
+/// and leaves the run, an update or a result that all replicas have, must be the same steps, cut
+/// alike.
+std::optional<std::string> disagreement(const Program& program, const Plan& plan,
+                                        const Program& other_program, const Plan& other_plan);
 
 }  // namespace weft

@@ -1,0 +1,16 @@
+// How many threads Weft computes with.
+#pragma once
+
+namespace weft {
+
+/// The threads at hand: what set_threads() said, else WEFT_THREADS, else what OpenMP says
+/// (omp_set_num_threads, OMP_NUM_THREADS, else one for each core that the process may use). One in
+/// a parallel region of OpenMP within which it allows no other.
+/// Throws ArgumentError if WEFT_THREADS is no number of threads.
+int thread_count();
+
+/// Says how many, for the whole process; 0: leave it to the environment again. What is compiled
+/// already keeps the threads it was compiled for. Throws ArgumentError for a negative count.
+void set_threads(int count);
+
+}  // namespace weft
