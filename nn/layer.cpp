@@ -82,7 +82,8 @@ Tensor Scope::initial(const std::string& name, const Shape& shape,
 }
 
 void Scope::update(Value state, Value next) {
-  update_uniform(state, training() && share() < 1 ? all_reduce(next * share()) : next);
+  const bool differs = training() && trace_->replicas > 1 && !is_uniform(next);
+  update_uniform(state, differs ? all_reduce(next * share()) : next);
 }
 
 void Scope::update_uniform(Value state, Value next) {

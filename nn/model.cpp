@@ -414,9 +414,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
     return trace_slice(mode, graph, slice, y_types);
   };
   const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
-  Compiled result{
-      compile_batch(batch, trace, variables_,
-                    {.replicas = replicas, .winograd = config.winograd, .tune = config.tune})};
+  Compiled result{compile_batch(batch, trace, variables_, {.replicas = replicas})};
   const std::vector<std::string> x_names = input_names(), y_names = output_names();
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
@@ -428,15 +426,13 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   return compiled_[key] = std::make_shared<Compiled>(std::move(result));
 }
 
-/// The graph of one slice of a batch.
+/// The graph of one slice of a batch; y_types are those of the whole batch.
 Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice,
-                          const std::vector<Type>& targets) {
+                          const std::vector<Type>& y_types) {
   Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
   std::vector<Value> outputs = append(trace, slice.rows);
   if (mode != Mode::predict) {
-    std::vector<Type> own = targets;
-    for (Type& type : own) type.shape = type.shape.with(0, slice.rows);
-    outputs = append_losses(trace, outputs, own);
+    outputs = append_losses(trace, outputs, y_types);
     if (mode == Mode::train) append_training(trace, outputs[0]);
     for (Value& output : outputs) output = all_reduce(output);
   }
@@ -448,7 +444,7 @@ std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& 
                                         const std::vector<Type>& targets) {
   const auto mean_of = [&](const std::string& name, Value per_sample) {
     const Value mean = batch_mean(name, per_sample);
-    return trace.share == 1 ? mean : mean * trace.share;
+    return trace.replicas == 1 ? mean : mean * trace.share;
   };
   const std::vector<Objective> objectives = this->objectives(*training_);
   const std::vector<std::string> names = output_names();
@@ -456,7 +452,8 @@ std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& 
   Value total;
   for (std::size_t i = 0; i < objectives.size(); ++i) {
     const Objective& objective = objectives[i];
-    const Value target = trace.graph.input(targets[i], feed_name("y", names, i));
+    const Type type{targets[i].dtype, targets[i].shape.with(0, predictions[i].shape()[0])};
+    const Value target = trace.graph.input(type, feed_name("y", names, i));
     {
       const NameScope named(trace.graph, "loss");
       losses.push_back(mean_of(objective.loss.name, objective.loss(predictions[i], target)));

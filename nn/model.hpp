@@ -33,8 +33,6 @@ struct ModelConfig {
   /// How many slices a batch is cut into, to be worked on side by side; fewer if it has fewer rows.
   /// 0: what suits the batch and the threads at hand (compile_batch in runtime/compile.hpp).
   std::size_t replicas = 0;
-  bool winograd = true;  ///< CompileOptions::winograd
-  bool tune = false;     ///< CompileOptions::tune
 };
 
 /// How to train one of several outputs.
@@ -74,9 +72,9 @@ struct EvaluateOptions {
 };
 
 /// A functional model: what lies between symbols, with any number of inputs and outputs. A copy has
-/// weights of its own and starts with the same numbers. The same seeds, data, threads and replicas
-/// give the same results to the last bit. (Left to itself, a model measures how many replicas suit
-/// batches of less than 8 rows a thread.)
+/// weights of its own and starts with the same numbers. The same seeds, data, threads and
+/// replicas give the same results to the last bit. (Left to itself, a model measures how many
+/// replicas suit batches of less than 8 rows a thread.)
 ///
 ///   auto left = nn::Input({8}), right = nn::Input({8});
 ///   const nn::Layer shared = nn::Dense(4);
@@ -218,7 +216,7 @@ class Model {
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
-  Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const std::vector<Type>& targets);
+  Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const std::vector<Type>& y_types);
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
                                    const std::vector<Type>& targets);
   void append_training(Trace& trace, Value loss);
