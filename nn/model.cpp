@@ -414,7 +414,9 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
     return trace_slice(mode, graph, slice, y_types);
   };
   const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
-  Compiled result{compile_batch(batch, trace, variables_, {.replicas = replicas})};
+  Compiled result{
+      compile_batch(batch, trace, variables_,
+                    {.replicas = replicas, .winograd = config.winograd, .tune = config.tune})};
   const std::vector<std::string> x_names = input_names(), y_names = output_names();
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));

@@ -33,6 +33,8 @@ struct ModelConfig {
   /// How many slices a batch is cut into, to be worked on side by side; fewer if it has fewer rows.
   /// 0: what suits the batch and the threads at hand (compile_batch in runtime/compile.hpp).
   std::size_t replicas = 0;
+  bool winograd = true;  ///< CompileOptions::winograd
+  bool tune = false;     ///< CompileOptions::tune
 };
 
 /// How to train one of several outputs.
