@@ -39,8 +39,8 @@ struct Traits {
                                ///< a `vjp` all the same, its outputs are constants to it
   bool takes_epilogue = false;  ///< `lower` applies Lowering::epilogue
   bool takes_bias = false;      ///< `lower` adds Lowering::bias along the last axis
-  bool takes_scale = false;  ///< `lower` multiplies by Lowering::scale along the last axis, where
-                             ///< its last input, the kernel, is cheaper to multiply than output 0
+  bool takes_scale = false;     ///< `lower` multiplies output 0 along the last axis, by way of its
+                                ///< last input, the kernel (Lowering::read_scaled)
 };
 
 /// A loop over contiguous f32 elements: out[i] = f(in[0][i], in[1][i], ...); `out` may be one of
