@@ -40,8 +40,8 @@ struct Traits {
                                ///< a `vjp` all the same, its outputs are constants to it
   bool takes_epilogue = false;  ///< `lower` applies Lowering::epilogue
   bool takes_bias = false;      ///< `lower` adds Lowering::bias along the last axis
-  bool takes_scale = false;  ///< `lower` multiplies by Lowering::scale along the last axis, where
-                             ///< its last input, the kernel, is cheaper to multiply than output 0
+  bool takes_scale = false;     ///< `lower` multiplies output 0 along the last axis, by way of its
+                                ///< last input, the kernel (Lowering::read_scaled)
   bool takes_unary = false;     ///< `lower` applies Lowering::riders, elementwise ops of one input,
                                 ///< to output 0
 };

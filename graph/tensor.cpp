@@ -1,5 +1,9 @@
 #include "graph/tensor.hpp"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -11,13 +15,22 @@
 namespace weft {
 namespace {
 
-constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector register
+constexpr std::size_t cache_line = 64;  // and the widest vector register
+constexpr std::size_t huge_page = std::size_t{2} << 20;
 
 std::shared_ptr<std::byte> allocate(std::size_t bytes) {
+  // Large pages for large tensors: loops over several of them otherwise spend much of their time
+  // on finding the next small page, where hardware stops to prefetch.
+  const bool is_large = bytes >= 2 * huge_page;
+  const std::align_val_t alignment{is_large ? huge_page : cache_line};
   auto* memory =
       static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment));
+#if defined(__linux__)
+  // Advice: where it is not taken, nothing is lost but time.
+  if (is_large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
   std::memset(memory, 0, bytes);
-  return {memory, [](std::byte* p) { ::operator delete(p, alignment); }};
+  return {memory, [alignment](std::byte* p) { ::operator delete(p, alignment); }};
 }
 
 }  // namespace

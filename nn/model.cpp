@@ -406,8 +406,9 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   for (std::size_t i = 0; mode != Mode::predict && i < data.targets(); ++i) {
     y_types.push_back({fed_type(data.y(i)), with_batch(batch, data.y(i).row_shape())});
   }
-  const std::string key = fmt::format("{} {} {} {}x{}", static_cast<int>(mode), batch,
-                                      fmt::join(y_types, " "), config.replicas, thread_count());
+  const std::string key =
+      fmt::format("{} {} {} {}x{} {} {}", static_cast<int>(mode), batch, fmt::join(y_types, " "),
+                  config.replicas, thread_count(), config.winograd, config.tune);
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   const auto trace = [&](Graph& graph, const Slice& slice) {

@@ -3,8 +3,8 @@
 // which the compiler joins with what stands around it (a residual, an activation) into one loop, or
 // into the convolution before it.
 //
-// So a normalisation in training reads x twice and writes y once, residual and relu included; its
-// gradient reads x and dy twice each and writes dx once, over dy if nobody else needs that.
+// So a normalisation in training reads x twice and writes y once; its gradient reads x and dy twice
+// each and writes dx once, over dy if nobody else needs that.
 #include "ops/normalize.hpp"
 
 #include <algorithm>
@@ -147,38 +147,26 @@ template <class V>
   for (; c < width; ++c) moments_strip<float>(x + c, rows, width, out, channel + c);
 }
 
-/// What sums are over, one number per channel each.
-struct SumsAbout {
-  const float *mean, *scale, *shift;  // the last two if there is a relu
-  SumsAbout operator+(std::size_t c) const { return {mean + c, scale + c, shift + c}; }
-};
-
-template <class V, bool has_relu>
-[[gnu::always_inline]] inline void sums_strip(const float* x, const float* dy,
-                                              const SumsAbout& about, std::size_t rows,
-                                              std::size_t width, double* sums, double* products) {
-  V first[4] = {}, second[4] = {}, mean, scale, shift, a, b;
-  load(mean, about.mean);
-  if constexpr (has_relu) {
-    load(scale, about.scale);
-    load(shift, about.shift);
-  }
+template <class V>
+[[gnu::always_inline]] inline void sums_strip(const float* x, const float* dy, const float* mean,
+                                              std::size_t rows, std::size_t width, double* sums,
+                                              double* products) {
+  V first[4] = {}, second[4] = {}, m, a, b;
+  load(m, mean);
   std::size_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     for (std::size_t k = 0; k < 4; ++k) {
       load(a, dy + (r + k) * width);
       load(b, x + (r + k) * width);
-      if constexpr (has_relu) a = b * scale + shift > 0 ? a : V{};
       first[k] += a;
-      second[k] += a * (b - mean);
+      second[k] += a * (b - m);
     }
   }
   for (; r < rows; ++r) {
     load(a, dy + r * width);
     load(b, x + r * width);
-    if constexpr (has_relu) a = b * scale + shift > 0 ? a : V{};
     first[0] += a;
-    second[0] += a * (b - mean);
+    second[0] += a * (b - m);
   }
   float one[lanes<V>], two[lanes<V>];
   join(first, one);
@@ -190,29 +178,18 @@ template <class V, bool has_relu>
   }
 }
 
-template <bool has_relu>
-[[gnu::always_inline]] inline void sums_strips(const float* x, const float* dy,
-                                               const SumsAbout& about, std::size_t rows,
-                                               std::size_t width, double* sums, double* products) {
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void sums_tile(
+    const float* x, const float* dy, const float* mean, std::size_t rows, std::size_t width,
+    double* sums, double* products) {
   std::size_t c = 0;
   for (; c + 16 <= width; c += 16) {
-    sums_strip<Floats16, has_relu>(x + c, dy + c, about + c, rows, width, sums + c, products + c);
+    sums_strip<Floats16>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
   }
   for (; c + 8 <= width; c += 8) {
-    sums_strip<Floats8, has_relu>(x + c, dy + c, about + c, rows, width, sums + c, products + c);
+    sums_strip<Floats8>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
   }
   for (; c < width; ++c) {
-    sums_strip<float, has_relu>(x + c, dy + c, about + c, rows, width, sums + c, products + c);
-  }
-}
-
-[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void sums_tile(
-    const float* x, const float* dy, const SumsAbout& about, bool has_relu, std::size_t rows,
-    std::size_t width, double* sums, double* products) {
-  if (has_relu) {
-    sums_strips<true>(x, dy, about, rows, width, sums, products);
-  } else {
-    sums_strips<false>(x, dy, about, rows, width, sums, products);
+    sums_strip<float>(x + c, dy + c, mean + c, rows, width, sums + c, products + c);
   }
 }
 
@@ -359,71 +336,41 @@ Value inverse_deviation(Value variance, float epsilon) {
   return reciprocal(sqrt(variance + epsilon));
 }
 
-// (x, dy, mean) -> the sums of dy, and of dy * (x - mean). With a relu behind the normalisation,
-// (x, dy, mean, scale, shift): dy counts where x * scale + shift, which the relu read, is above 0.
-struct BatchNormSums {
-  bool has_relu = false;
-  static constexpr auto fields = std::tuple{field("relu", &BatchNormSums::has_relu)};
+struct BatchNormSums {  // (x, dy, mean) -> the sums of dy, and of dy * (x - mean)
   static std::string_view name() { return "batch_norm_sums"; }
   friend bool operator==(const BatchNormSums&, const BatchNormSums&) = default;
 
   std::vector<Type> infer(std::span<const Type> in) const {
-    expect_inputs(name(), in, has_relu ? 5 : 3);
+    expect_inputs(name(), in, 3);
     expect_f32(name(), in);
     expect_batch(name(), in[0]);
     if (in[0] != in[1]) fail<ShapeError>("{}: x is {}, dy {}", name(), in[0], in[1]);
-    static constexpr std::string_view names[] = {"mean", "scale", "shift"};
-    for (std::size_t i = 2; i < in.size(); ++i) {
-      expect_channels(name(), names[i - 2], in[i], in[0]);
-    }
+    expect_channels(name(), "mean", in[2], in[0]);
     return {in[2], in[2]};
   }
   std::vector<Value> decompose(std::span<const Value> in) const {
     const auto axes = all_but_last(in[0].shape());
-    const Value dy = has_relu ? in[1] * greater(in[0] * in[3] + in[4], 0) : in[1];
-    return {sum(dy, axes), sum(dy * (in[0] - in[2]), axes)};
-  }
-  // Where relu directly follows, x says what it lets through: so its own gradient need not be
-  // stored, and becomes part of the loop that computes dx.
-  std::optional<std::vector<Value>> simplify(std::span<const Value> in) const {
-    if (has_relu || in[1].op().name() != "relu_grad") return std::nullopt;
-    const Value y = in[1].inputs()[0], dy = in[1].inputs()[1];
-    if (y.op().name() != "relu") return std::nullopt;
-    const Value sum = y.inputs()[0];
-    if (!sum.op().adds() || !sum.inputs()[0].op().multiplies()) return std::nullopt;
-    const Value product = sum.inputs()[0], shift = sum.inputs()[1], scale = product.inputs()[1];
-    const Type& channels = in[2].type();
-    if (product.inputs()[0] != in[0] || scale.type() != channels || shift.type() != channels) {
-      return std::nullopt;
-    }
-    return apply_all(BatchNormSums{true}, {in[0], dy, in[2], scale, shift});
+    return {sum(in[1], axes), sum(in[1] * (in[0] - in[2]), axes)};
   }
   void lower(Lowering& l) const {
     const auto [layout, tiles] = tiles_of(l, 0);
     const auto channels = static_cast<std::size_t>(l.output(0).shape[0]);
-    std::vector<Operand> reads{l.read(0, layout), l.read(1, layout)};
-    for (std::size_t i = 2; i < l.input_count(); ++i) reads.push_back(l.read_row_major(i));
-    l.step(reads, {l.write_row_major(0), l.write_row_major(1)},
-           [tiles = tiles, channels, has_relu = has_relu](auto in, auto out) {
-             run(tiles, channels, has_relu, in, as<float>(out[0]), as<float>(out[1]));
+    l.step({l.read(0, layout), l.read(1, layout), l.read_row_major(2)},
+           {l.write_row_major(0), l.write_row_major(1)},
+           [tiles = tiles, channels](auto in, auto out) {
+             run(tiles, channels, as<float>(in[0]), as<float>(in[1]), as<float>(in[2]),
+                 as<float>(out[0]), as<float>(out[1]));
            });
   }
 
-  static void run(const Tiles& tiles, std::size_t channels, bool has_relu,
-                  std::span<const std::byte* const> in, float* sums, float* products) {
-    const float *x = as<float>(in[0]), *dy = as<float>(in[1]);
-    // With room for the channels that fill up the last block.
-    std::vector<float> numbers(3 * tiles.channels);
-    for (std::size_t i = 2; i < in.size(); ++i) {
-      std::copy_n(as<float>(in[i]), channels,
-                  numbers.begin() + static_cast<std::ptrdiff_t>((i - 2) * tiles.channels));
-    }
-    const SumsAbout about{numbers.data(), numbers.data() + tiles.channels,
-                          numbers.data() + 2 * tiles.channels};
+  static void run(const Tiles& tiles, std::size_t channels, const float* x, const float* dy,
+                  const float* mean, float* sums, float* products) {
+    std::vector<float> means(tiles.channels);
+    std::copy_n(mean, channels, means.begin());
     std::vector<double> partials(2 * tiles.pieces * tiles.channels);
     tiles.for_each([&](std::size_t piece, std::size_t at, std::size_t rows, std::size_t channel) {
       double* to = partials.data() + 2 * piece * tiles.channels + channel;
-      sums_tile(x + at, dy + at, about + channel, has_relu, rows, tiles.planes.width, to,
+      sums_tile(x + at, dy + at, means.data() + channel, rows, tiles.planes.width, to,
                 to + tiles.channels);
     });
     for (std::size_t c = 0; c < channels; ++c) {

@@ -25,7 +25,9 @@ struct Compiled {
   std::vector<std::uint32_t> outputs;    // by output: register
   std::size_t last_output = 0;           // the output that the last instruction makes, if any
   std::vector<Reading> readings;         // by input
-  ChannelPlanes planes;                  // if an input is one number per channel
+  ChannelPlanes planes;                  // if an input is one number per channel, or for padding
+  std::size_t channels = 0;              // without those that fill up the last block
+  bool is_padded = false;
   std::uint32_t register_count = 0;
 };
 
@@ -72,7 +74,7 @@ Compiled compile_region(const Region& region, std::vector<Reading> readings) {
 class ChannelInputs {
  public:
   ChannelInputs(const Compiled& region, std::span<const std::byte* const> reads)
-      : planes_(region.planes) {
+      : region_(region), planes_(region.planes) {
     for (std::size_t i = 0; i < reads.size(); ++i) {
       if (region.readings[i] != Reading::channels) continue;
       inputs_[count_] = i;
@@ -82,7 +84,7 @@ class ChannelInputs {
 
   /// How many of the `count` elements from `start` on can be one block.
   std::size_t block_length(std::size_t start, std::size_t count) const {
-    if (count_ == 0) return count;
+    if (count_ == 0 && !region_.is_padded) return count;
     count = std::min(count, planes_.plane_elements() - start % planes_.plane_elements());
     return repeats() ? count : std::min(count, planes_.width - start % planes_.width);
   }
@@ -95,18 +97,36 @@ class ChannelInputs {
     if (plane != plane_ && repeats()) {
       plane_ = plane;
       const std::size_t length = std::min(block, planes_.plane_elements()) + planes_.width;
-      for (std::size_t k = 0; k < count_; ++k) repeat(sources_[k] + first, repeated_[k], length);
+      const std::size_t channels = std::min(planes_.width, region_.channels - first);
+      for (std::size_t k = 0; k < count_; ++k) {
+        std::fill(std::copy_n(sources_[k] + first, channels, repeated_[k]),
+                  repeated_[k] + planes_.width, 0.0f);
+        repeat(repeated_[k], length);
+      }
     }
     for (std::size_t k = 0; k < count_; ++k) {
       inputs[inputs_[k]] = (repeats() ? repeated_[k] : sources_[k] + first) + offset;
     }
   }
 
+  /// Padding is zero, and other code relies on that.
+  void clear_padding(std::size_t start, std::size_t count, float* out) const {
+    const std::size_t first = planes_.first_channel(start / planes_.plane_elements());
+    if (first + planes_.width <= region_.channels) return;
+    // Pixel by pixel, of which the first and the last may be cut.
+    const std::size_t channels = region_.channels - first, cut = start % planes_.width;
+    for (std::size_t pixel = 0; pixel < cut + count; pixel += planes_.width) {
+      const std::size_t from = std::max(pixel + channels, cut),
+                        to = std::min(pixel + planes_.width, cut + count);
+      if (from < to) std::fill(out + (from - cut), out + (to - cut), 0.0f);
+    }
+  }
+
  private:
   bool repeats() const { return planes_.width <= block; }
 
-  void repeat(const float* from, float* to, std::size_t length) const {
-    std::copy_n(from, planes_.width, to);
+  /// Fills `length` numbers with the first planes_.width of them.
+  void repeat(float* to, std::size_t length) const {
     for (std::size_t done = planes_.width; done < length;) {
       const std::size_t more = std::min(done, length - done);
       std::copy_n(to, more, to + done);
@@ -114,12 +134,23 @@ class ChannelInputs {
     }
   }
 
+  const Compiled& region_;
   const ChannelPlanes& planes_;
   std::size_t count_ = 0, plane_ = std::size_t(-1);
   std::size_t inputs_[Region::max_channels] = {};
   const float* sources_[Region::max_channels] = {};
   alignas(64) float repeated_[Region::max_channels][2 * block];
 };
+
+// The ops of a block run one after another, so that the processor does not look far ahead by
+// itself. Floats: far enough for memory to answer.
+constexpr std::size_t prefetch_distance = 4 * block;
+
+/// Asks for a block, into the second-level cache.
+void prefetch(const float* from) {
+  constexpr std::size_t cache_line = 16;  // floats
+  for (std::size_t k = 0; k < block; k += cache_line) __builtin_prefetch(from + k, 0, 2);
+}
 
 /// Runs the code over elements [first, last). Outputs are stored after a block's code has run,
 /// since they may lie over inputs that the code still reads; what the last instruction makes can be
@@ -142,7 +173,7 @@ void run(const Compiled& region, std::span<const std::byte* const> reads,
     for (std::size_t i = 0; i < reads.size(); ++i) {
       if (region.readings[i] != Reading::whole) continue;
       inputs[i] = as<float>(reads[i]) + start;
-      for (std::size_t k = 0; k < block; k += 16) __builtin_prefetch(inputs[i] + block + k);
+      prefetch(inputs[i] + prefetch_distance);
     }
     for (std::size_t k = 0; k < region.code.size(); ++k) {
       const auto& instruction = region.code[k];
@@ -163,6 +194,8 @@ void run(const Compiled& region, std::span<const std::byte* const> reads,
       std::memcpy(as<float>(writes[o]) + start, registers[region.outputs[o]],
                   count * sizeof(float));
     }
+    if (!region.is_padded) continue;
+    for (std::byte* out : writes) channels.clear_padding(start, count, as<float>(out) + start);
   }
 }
 
@@ -173,16 +206,14 @@ Reading reading_of(const Type& input, const Type& full) {
 
 /// See lower_region.
 Layout layout_for(const Lowering& l, const std::vector<Reading>& readings, const Type& type) {
+  const auto elements = static_cast<std::size_t>(type.shape.elements());
   const bool needs_channels = std::ranges::count(readings, Reading::channels) > 0;
   Layout layout = row_major(type);
   for (std::size_t i = 0; i < l.input_count(); ++i) {
     if (readings[i] != Reading::whole || l.flexible(i)) continue;
     const Layout candidate = l.layout(i);
-    // A layout with padding is left alone: the code need not keep zeros zero.
-    if (onednn::padded_elements(candidate.md) != static_cast<std::size_t>(type.shape.elements()) ||
-        (needs_channels && !channel_planes(candidate, type))) {
-      continue;
-    }
+    const bool is_padded = onednn::padded_elements(candidate.md) != elements;
+    if ((is_padded || needs_channels) && !channel_planes(candidate, type)) continue;
     layout = candidate;
     if (!candidate.is_plain()) break;  // prefer one that somebody chose
   }
@@ -208,8 +239,13 @@ void lower_region(Lowering& l, const Region& region) {
     }
   }
   Compiled compiled = compile_region(region, std::move(readings));
-  if (const auto planes = channel_planes(layout, type)) compiled.planes = *planes;
-  l.step(reads, writes, static_cast<std::size_t>(type.shape.elements()),
+  const std::size_t elements = onednn::padded_elements(layout.md);
+  if (const auto planes = channel_planes(layout, type)) {
+    compiled.planes = *planes;
+    compiled.channels = static_cast<std::size_t>(type.shape[-1]);
+    compiled.is_padded = elements != static_cast<std::size_t>(type.shape.elements());
+  }
+  l.step(reads, writes, elements,
          [compiled = std::move(compiled)](auto in, auto out, std::size_t first, std::size_t last) {
            run(compiled, in, out, first, last);
          });

@@ -30,8 +30,8 @@ struct Region {
 };
 
 /// Emits the region as one step of the node being lowered. The layout is that of the first input
-/// that has settled on one (and tells where the channels are, if an input needs that), row-major
-/// else; every output may lie over an input of its size.
+/// that has settled on one (and tells where the channels are, if an input or padding needs that),
+/// row-major else; every output may lie over an input of its size.
 void lower_region(Lowering& lowering, const Region& region);
 
 /// The same for a node that is one elementwise op.

@@ -413,11 +413,10 @@ void Lowering::set_epilogue(std::optional<std::size_t> scale, std::optional<std:
   riders_ = riders;
 }
 
-std::optional<std::size_t> Lowering::scale() const { return scale_; }
-
 Operand Lowering::read_scaled(std::size_t i, const Layout& wanted) {
-  const Operand kernel = read(i, wanted);
-  if (!scale_) return kernel;
+  if (!scale_) return read(i, wanted);
+  // A variable that nobody has read yet shall lie as it would without the factor.
+  if (flexible(i)) read(i, wanted);
   // Row by row, and back: this is done once for many runs (passes/prologue.cpp).
   const Operand rows = read_row_major(i), factors = read_row_major(*scale_);
   const Operand scaled{context_.add_buffer({.layout = rows.layout, .name = "scaled"}), rows.layout};

@@ -106,10 +106,8 @@ class Lowering {
   /// The output is the sum of the input over all replicas.
   void all_reduce(std::size_t o, std::size_t i);
 
-  /// For ops with Traits::takes_scale: the input to multiply output 0 by along the last axis.
-  std::optional<std::size_t> scale() const;
-  /// The kernel, input i, in the wanted layout, multiplied along its last axis by that input, if
-  /// there is one.
+  /// For ops with Traits::takes_scale: the kernel, input i, in the wanted layout, multiplied along
+  /// its last axis by what output 0 is to be multiplied by, if there is such a thing.
   Operand read_scaled(std::size_t i, const Layout& wanted);
   /// For ops with Traits::takes_bias: the input to be added along the last axis of output 0.
   std::optional<std::size_t> bias() const;

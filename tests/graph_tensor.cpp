@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -74,6 +75,16 @@ TEST_CASE("bf16: nearest, ties to even") {
   const Tensor t = to_tensor(Array({2}, {0.1, -3}), DType::bf16);
   CHECK(to_array(t).data[1] == -3);
   CHECK(to_array(t).data[0] == doctest::Approx(0.1).epsilon(0.004));
+}
+
+TEST_CASE("tensor: zeros, on a cache line or, if large, on a large page") {
+  for (const std::int64_t count : {1, 1000, 3 << 20}) {
+    const Tensor tensor(Type{DType::f32, {count}});
+    const auto numbers = tensor.data<float>();
+    const std::size_t alignment = count > (1 << 20) ? std::size_t{2} << 20 : 64;
+    CHECK(reinterpret_cast<std::uintptr_t>(numbers.data()) % alignment == 0);
+    CHECK(std::ranges::count(numbers, 0.0f) == count);
+  }
 }
 
 }  // namespace weft

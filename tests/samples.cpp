@@ -599,6 +599,17 @@ void add_normalize(Samples& s) {
             return tanh(batch_norm(y, in[3], in[4], in[5], in[6]));
           });
   }
+  s.add("batch_norm", "behind 24 channels, which fill a block and a half",
+        {n.any({2, 4, 4, 16}), n.between({3, 3, 16, 24}, -0.25f, 0.25f), n.positive({24}),
+         n.any({24}), n.between({3, 3, 24, 16}, -0.25f, 0.25f)},
+        [](const Values& in) {
+          const Conv2dOptions same{.padding = {1, 1, 1, 1}};
+          const Value x = conv2d(in[0], in[1], same);
+          const Moments m = batch_moments(x);
+          // What this makes of the zeros that fill up the second block must not reach the next.
+          const Value y = batch_norm(x, m.mean, m.variance, in[2], in[3], 0.25f);
+          return conv2d(reciprocal(2.0f + square(y)), in[4], same) * 0.0625f;
+        });
   s.add("batch_norm", "between convolutions, with a residual",
         {n.any({2, 4, 4, 16}), n.between({3, 3, 16, 16}, -0.25f, 0.25f),
          n.between({3, 3, 16, 16}, -0.25f, 0.25f), n.positive({16}), n.any({16})},
