@@ -22,6 +22,11 @@ class VariableStore {
     std::uint64_t version = 0;     ///< counts the changes of its numbers
   };
 
+  VariableStore() = default;
+  /// A copy has entries of its own, on the same memory.
+  VariableStore(const VariableStore& other) { *this = other; }
+  VariableStore& operator=(const VariableStore& other);
+
   Entry* find(const std::string& name);
   Entry& add(const std::string& name, const Type& type);
   /// The name stands for an entry of `other`, which both stores keep from now on.

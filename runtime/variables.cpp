@@ -22,6 +22,13 @@ void reorder_now(const dnnl::memory::desc& from, const std::byte* source,
   stream.wait();
 }
 
+VariableStore& VariableStore::operator=(const VariableStore& other) {
+  names_ = other.names_;
+  entries_ = other.entries_;
+  for (auto& [name, entry] : entries_) entry = std::make_shared<Entry>(*entry);
+  return *this;
+}
+
 VariableStore::Entry* VariableStore::find(const std::string& name) {
   const auto found = entries_.find(name);
   return found == entries_.end() ? nullptr : found->second.get();
