@@ -61,11 +61,11 @@ struct Split {
 std::vector<Split> suitable_splits(std::int64_t rows, int threads);
 
 /// Consecutive rows: first .. first + count - 1.
-struct Rows {
+struct RowRange {
   std::int64_t first, count;
 };
 /// The rows of one replica's slice: slices differ by at most one row, and the larger come first.
-Rows slice_of(std::int64_t rows, std::size_t replicas, std::size_t replica);
+RowRange slice_of(std::int64_t rows, std::size_t replicas, std::size_t replica);
 
 /// What a graph for a slice of a batch needs to know of it.
 struct Slice {

@@ -22,7 +22,7 @@ std::vector<Split> suitable_splits(std::int64_t rows, int threads) {
   return splits;
 }
 
-Rows slice_of(std::int64_t rows, std::size_t replicas, std::size_t replica) {
+RowRange slice_of(std::int64_t rows, std::size_t replicas, std::size_t replica) {
   const auto count = static_cast<std::int64_t>(replicas), r = static_cast<std::int64_t>(replica);
   const std::int64_t less = rows / count, larger = rows % count;
   return {r * less + std::min(r, larger), less + (r < larger ? 1 : 0)};
