@@ -83,7 +83,9 @@ async function infer() {
   const native = given.variant === "binding";
   let session;
   if (native) {
-    session = new (require("onnxruntime-node/dist/binding.js").binding.InferenceSession)();
+    const { binding, initOrt } = require("onnxruntime-node/dist/binding.js");
+    initOrt();
+    session = new binding.InferenceSession();
     session.loadModel(resolve(given.onnx), settings);
   } else {
     session = await ort.InferenceSession.create(given.onnx, settings);
