@@ -22,6 +22,10 @@ RESULTS = BUILD / "results.jsonl"
 CORES = len(os.sched_getaffinity(0))
 OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 LIMIT = 900  # seconds for one program
+# Keep glibc from giving memory back between steps: PyTorch, which allocates as it goes, would spend
+# up to half of a step in page faults. The same for all.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_MMAP_THRESHOLD_": "33554432",
+          "MALLOC_TOP_PAD_": "268435456"}
 
 # name: command, and what it needs in its environment.
 PROGRAMS = {
@@ -36,18 +40,19 @@ PROGRAMS = {
 }
 
 
-def measurements(models):
-    """(task, model, batch, threads): what is measured, in the table's order."""
+def measurements(models, most):
+    """(task, model, batch, threads): what is measured, in the table's order. `most` is how many
+    threads there are at most; what is small is measured with one, too."""
     wanted = []
     if "tutorial" in models:
-        wanted.append(("epoch", "tutorial", 64, CORES))
-        wanted += [("train", "tutorial", batch, threads) for batch in (64, 128) for threads in (CORES, 1)]
-        wanted += [("infer", "tutorial", batch, CORES) for batch in (1, 64, 256)]
+        wanted.append(("epoch", "tutorial", 64, most))
+        wanted += [("train", "tutorial", batch, threads) for batch in (64, 128) for threads in (most, 1)]
+        wanted += [("infer", "tutorial", batch, most) for batch in (1, 64, 256)]
         wanted.append(("infer", "tutorial", 1, 1))
     for model in models:
         if model != "tutorial":
-            wanted.append(("train", model, 32, CORES))
-            wanted += [("infer", model, batch, CORES) for batch in (32, 1)]
+            wanted.append(("train", model, 32, most))
+            wanted += [("infer", model, batch, most) for batch in (32, 1)]
     return list(dict.fromkeys(wanted))
 
 
@@ -56,7 +61,7 @@ def environment(peer, threads):
     own = {name: value for name, value in os.environ.items()
            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     count = str(threads)
-    own.update(OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count, MKL_NUM_THREADS=count)
+    own.update(MALLOC, OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count, MKL_NUM_THREADS=count)
     own.update(PROGRAMS[peer][1])
     return own
 
@@ -158,6 +163,7 @@ def main():
     parser.add_argument("--models", default="tutorial,vgg,resnet18")
     parser.add_argument("--peers", default=",".join(names), help="some of %(default)s, or none")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int, default=CORES, help="all cores unless said otherwise")
     parser.add_argument("--only-table", action="store_true", help="of the results of the last run")
     given = parser.parse_args()
     if given.only_table:
@@ -179,10 +185,10 @@ def main():
             log.add({"task": "about", "peer": peer, "missing": str(error)})
             print(f"{peer} is not there: {error}", file=sys.stderr)
 
-    wanted = measurements(given.models.split(","))
+    wanted = measurements(given.models.split(","), given.threads)
     begun = time.time()
     for number in range(1, given.rounds + 1):
-        for threads in dict.fromkeys((CORES, 1)):
+        for threads in dict.fromkeys((given.threads, 1)):
             for line in run("weft", ["limits", "--threads", threads, "--json"], threads):
                 log.add({**line, "round": number})
         for position, what in enumerate(wanted, 1):

@@ -9,7 +9,7 @@ MISSING = "–"
 
 
 def key(line):
-    return line["task"], line["model"], line["batch"], line["threads"]
+    return line["task"], line.get("model"), line.get("batch"), line.get("threads")
 
 
 def seconds(line):
