@@ -164,6 +164,8 @@ def main():
     parser.add_argument("--peers", default=",".join(names), help="some of %(default)s, or none")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=CORES, help="all cores unless said otherwise")
+    parser.add_argument("--only", default="", metavar="TEXT",
+                        help="measure what has this in its name: 'vgg, training'")
     parser.add_argument("--only-table", action="store_true", help="of the results of the last run")
     given = parser.parse_args()
     if given.only_table:
@@ -185,7 +187,8 @@ def main():
             log.add({"task": "about", "peer": peer, "missing": str(error)})
             print(f"{peer} is not there: {error}", file=sys.stderr)
 
-    wanted = measurements(given.models.split(","), given.threads)
+    wanted = [what for what in measurements(given.models.split(","), given.threads)
+              if given.only in table.row_name(what)]
     begun = time.time()
     for number in range(1, given.rounds + 1):
         for threads in dict.fromkeys((given.threads, 1)):

@@ -150,7 +150,11 @@ void run(const Options& o) {
       seconds.push_back(now() - start);
     }
     torch::NoGradGuard none;
-    const torch::Tensor right = model->forward(test.images()).argmax(1) == test.targets();
+    std::vector<torch::Tensor> predicted;
+    for (const torch::Tensor& part : test.images().split(256)) {
+      predicted.push_back(model->forward(part).argmax(1));
+    }
+    const torch::Tensor right = torch::cat(predicted) == test.targets();
     report(o, seconds, parameters, count, right.to(torch::kFloat64).mean().item<double>());
     return;
   }
