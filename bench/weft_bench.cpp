@@ -1,22 +1,27 @@
 // Measures Weft: training steps, inference, and the machine's own limits beside them.
 //
 //   build/bench/weft_bench train --model tutorial --batch 64 --threads 2
+//   build/bench/weft_bench train --model tutorial --epochs 3 --data .cache/mnist
 //   build/bench/weft_bench infer --model vgg --batch 1
 //   build/bench/weft_bench limits
 //
-// Times are medians over repetitions; the spread from the fastest to the slowest is printed with
-// them, since machines are shared. --json prints one line a measurement, for programs.
+// Times are medians over repetitions, after the work has stopped getting faster; the spread from
+// the fastest to the slowest is printed with them, since machines are shared. --json prints one
+// line a measurement, for programs. bench/compare.sh measures other libraries in the same way.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "bench/models.hpp"
+#include "io/idx.hpp"
 #include "nn/nn.hpp"
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
@@ -29,28 +34,58 @@ namespace nn = weft::nn;
 namespace {
 
 struct Options {
-  std::string model = "tutorial";
+  std::string model = "tutorial", data = ".cache/mnist";
   std::int64_t batch = 64;
-  int threads = 0, steps = 20, repetitions = 7;
+  int threads = 0, steps = 0, repetitions = 7, epochs = 0;
   bool json = false;
 };
+
+double now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(time).count();
+}
 
 struct Times {
   double median, fastest, slowest;  // seconds
 };
 
-/// The time of one call, from several repetitions of `calls` calls.
-Times measure(int repetitions, int calls, const std::function<void()>& work) {
-  work();  // warm
-  std::vector<double> seconds;
-  for (int i = 0; i < repetitions; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int k = 0; k < calls; ++k) work();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    seconds.push_back(took.count() / calls);
-  }
+Times summary(std::vector<double> seconds) {
   std::ranges::sort(seconds);
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
+}
+
+/// Runs for at least `least` seconds; returns those of one call.
+double seconds_of_call(double least, const std::function<void()>& work) {
+  const double start = now();
+  double took = 0;
+  int calls = 0;
+  for (; took < least; ++calls, took = now() - start) work();
+  return took / calls;
+}
+
+/// Runs until it gets no faster, for at most a few seconds; returns the seconds of one call.
+double warm(const std::function<void()>& work) {
+  work();
+  double before = std::numeric_limits<double>::infinity();
+  for (const double end = now() + 3; now() < end;) {
+    const double seconds = seconds_of_call(0.1, work);
+    if (seconds > 0.97 * before) return std::min(seconds, before);
+    before = seconds;
+  }
+  return before;
+}
+
+/// The time of one call, from repetitions of several calls: `steps`, or a quarter of a second's.
+Times measure(int repetitions, int steps, const std::function<void()>& work) {
+  const double expected = warm(work);
+  const int calls = steps > 0 ? steps : static_cast<int>(std::ceil(0.25 / expected));
+  std::vector<double> seconds;
+  for (int i = 0; i < repetitions; ++i) {
+    const double start = now();
+    for (int k = 0; k < calls; ++k) work();
+    seconds.push_back((now() - start) / calls);
+  }
+  return summary(std::move(seconds));
 }
 
 /// Made images and labels: the numbers do not matter to the time.
@@ -74,41 +109,141 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void print(const Options& o, const std::string& task, std::size_t replicas, const Times& t) {
-  const double rate = static_cast<double>(o.batch) / t.median;
+/// One measurement. `variant` says which of several ways to do the same was measured.
+struct Result {
+  std::string task, variant;
+  std::size_t replicas;
+  Times times;                  ///< of a step, or of an epoch
+  std::int64_t images;          ///< in that time
+  double seconds_in_steps = 0;  ///< of an epoch
+  double val_accuracy = 0;      ///< after the last epoch
+  std::int64_t parameters = 0;
+};
+
+void print(const Options& o, const Result& r) {
+  const Times& t = r.times;
+  const bool epoch = o.epochs > 0;
+  const double rate = static_cast<double>(r.images) / t.median;
   if (o.json) {
     fmt::print(
-        "{{\"library\":\"weft\",\"model\":\"{}\",\"task\":\"{}\",\"batch\":{},\"threads\":{},"
-        "\"replicas\":{},\"seconds_per_step\":{:.6g},\"fastest\":{:.6g},\"slowest\":{:.6g},"
-        "\"images_per_second\":{:.1f},\"peak_megabytes\":{:.1f}}}\n",
-        o.model, task, o.batch, o.threads, replicas, t.median, t.fastest, t.slowest, rate,
-        peak_megabytes());
+        "{{\"library\":\"weft\",\"variant\":\"{}\",\"model\":\"{}\",\"task\":\"{}\",\"batch\":{},"
+        "\"threads\":{},\"replicas\":{},\"parameters\":{},\"seconds_per_{}\":{:.6g},"
+        "\"fastest\":{:.6g},\"slowest\":{:.6g},",
+        r.variant, o.model, r.task, o.batch, o.threads, r.replicas, r.parameters,
+        epoch ? "epoch" : "step", t.median, t.fastest, t.slowest);
+    if (epoch) {
+      fmt::print("\"seconds_in_steps\":{:.6g},\"val_accuracy\":{:.4f},", r.seconds_in_steps,
+                 r.val_accuracy);
+    }
+    fmt::print("\"images_per_second\":{:.1f},\"peak_megabytes\":{:.1f}}}\n", rate,
+               peak_megabytes());
     return;
   }
-  fmt::print(
-      "{} {}, batch {}, {} threads{}: {:.3f} ms a step ({:.3f} to {:.3f}), "
-      "{:.0f} images/s, peak memory {:.0f} MB\n",
-      o.model, task, o.batch, o.threads,
-      replicas > 0 ? fmt::format(" as {} replicas", replicas) : "", t.median * 1e3, t.fastest * 1e3,
-      t.slowest * 1e3, rate, peak_megabytes());
+  fmt::print("{} {}, batch {}, {} threads as {} replicas: ", o.model, r.variant, o.batch, o.threads,
+             r.replicas);
+  if (epoch) {
+    fmt::print("{:.3f} s an epoch ({:.3f} to {:.3f}), {:.3f} s of it in steps, accuracy {:.4f}",
+               t.median, t.fastest, t.slowest, r.seconds_in_steps, r.val_accuracy);
+  } else {
+    fmt::print("{:.3f} ms a step ({:.3f} to {:.3f})", t.median * 1e3, t.fastest * 1e3,
+               t.slowest * 1e3);
+  }
+  fmt::print(", {:.0f} images/s, peak memory {:.0f} MB\n", rate, peak_megabytes());
+}
+
+/// Of weights that are trained.
+std::int64_t count_parameters(nn::Model& model) {
+  std::int64_t count = 0;
+  for (const auto& weight : model.weights()) {
+    if (weight.trainable) count += weight.shape.elements();
+  }
+  return count;
 }
 
 void train(const Options& o) {
   Network net = network(o.model);
   weft::Executable& step = net.model.training_step(images(net.input, o.batch), o.batch);
   const Times times = measure(o.repetitions, o.steps, [&] { step.step(); });
-  print(o, "train", step.statistics().replicas, times);
+  print(o, {.task = "train",
+            .variant = "step",
+            .replicas = step.statistics().replicas,
+            .times = times,
+            .images = o.batch,
+            .parameters = count_parameters(net.model)});
 }
 
+/// The part of images whose most probable class is their label.
+double accuracy(nn::Model& model, const nn::Dataset& data, const Tensor& labels) {
+  const Tensor predicted = model.predict(data, {.batch_size = 256, .verbose = 0});
+  auto row = predicted.data<float>().begin();
+  std::int64_t right = 0;
+  for (const std::uint8_t label : labels.data<std::uint8_t>()) {
+    right += std::max_element(row, row + 10) - row == label;
+    row += 10;
+  }
+  return static_cast<double>(right) / static_cast<double>(data.size());
+}
+
+/// Epochs of fit on MNIST: of each, the whole time, and that of its steps alone.
+void train_epochs(const Options& o) {
+  const weft::Mnist mnist = weft::load_mnist(o.data);
+  const nn::Dataset data =
+      nn::Dataset(mnist.train_images, nn::to_categorical(mnist.train_labels, 10))
+          .scaled(1.0f / 255);
+  const nn::Dataset test = nn::Dataset(mnist.test_images).scaled(1.0f / 255);
+  Network net = network(o.model);
+  const std::int64_t rest = data.size() % o.batch;
+  net.model.training_step(data, o.batch);  // compiled before the clock runs
+  if (rest > 0) net.model.training_step(data, rest);
+
+  double start = 0;
+  std::vector<double> seconds;
+  nn::Callback clock;
+  clock.on_epoch_begin = [&](nn::Model&, int) { start = now(); };
+  clock.on_epoch_end = [&](nn::Model&, int, nn::Logs&) { seconds.push_back(now() - start); };
+  net.model.fit(data,
+                {.epochs = o.epochs, .batch_size = o.batch, .verbose = 0, .callbacks = {clock}});
+  const double right = accuracy(net.model, test, mnist.test_labels);
+
+  weft::Executable& step = net.model.training_step(data, o.batch);
+  double in_steps = static_cast<double>(data.size() / o.batch) *
+                    measure(o.repetitions, 0, [&] { step.step(); }).median;
+  if (rest > 0) {
+    weft::Executable& last = net.model.training_step(data, rest);
+    in_steps += measure(o.repetitions, 0, [&] { last.step(); }).median;
+  }
+  print(o, {.task = "epoch",
+            .variant = "fit",
+            .replicas = step.statistics().replicas,
+            .times = summary(std::move(seconds)),
+            .images = data.size(),
+            .seconds_in_steps = in_steps,
+            .val_accuracy = right,
+            .parameters = count_parameters(net.model)});
+}
+
+/// The executable by itself, its input filled before, and the call that users make.
 void infer(const Options& o) {
   Network net = network(o.model);
+  const std::int64_t parameters = count_parameters(net.model);
   const nn::Dataset data = images(net.input, o.batch);
-  const Times times = measure(o.repetitions, o.steps, [&] {
-    net.model.predict(data, {.batch_size = o.batch, .verbose = 0});
-  });
-  // Where several splits suit the batch, the model has measured, and keeps the choice to itself.
-  const auto splits = weft::suitable_splits(o.batch, o.threads);
-  print(o, "infer", splits.size() == 1 ? splits[0].replicas : 0, times);
+  weft::Executable& step = net.model.prediction_step(o.batch);
+  Tensor x = step.input("x");
+  std::ranges::fill(x.data<float>(), 0.5f);
+  const std::size_t replicas = step.statistics().replicas;
+  print(o, {.task = "infer",
+            .variant = "step",
+            .replicas = replicas,
+            .times = measure(o.repetitions, o.steps, [&] { step.step(); }),
+            .images = o.batch,
+            .parameters = parameters});
+  const auto predict = [&] { net.model.predict(data, {.batch_size = o.batch, .verbose = 0}); };
+  print(o, {.task = "infer",
+            .variant = "predict",
+            .replicas = replicas,
+            .times = measure(o.repetitions, o.steps, predict),
+            .images = o.batch,
+            .parameters = parameters});
 }
 
 /// What the machine can do at most: a large matrix product, and memory traffic (triad: a = b + s
@@ -160,18 +295,29 @@ int main(int argc, char** argv) {
     command->add_option("--batch", options.batch, "Images a step")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    command->add_option("--steps", options.steps, "Steps a repetition")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
+    return std::pair{command, command
+                                  ->add_option("--steps", options.steps,
+                                               "Steps a repetition; 0: a quarter of a second's")
+                                  ->check(CLI::Range(0, 1 << 20))
+                                  ->capture_default_str()};
   };
-  with_model("train", "Time of a training step");
+  const auto [training, steps] = with_model("train", "Time of a training step, or of epochs");
+  training->add_option("--epochs", options.epochs, "Train that long on MNIST instead")
+      ->check(CLI::Range(1, 1000))
+      ->excludes(steps);
+  training->add_option("--data", options.data, "Folder of the four files of MNIST, for --epochs")
+      ->capture_default_str();
   with_model("infer", "Time of a prediction");
   app.add_subcommand("limits", "What the machine can do at most");
   try {
     app.parse(argc, argv);
     weft::set_threads(options.threads);
     options.threads = weft::thread_count();
-    if (app.got_subcommand("train")) train(options);
+    if (options.epochs > 0 && options.model != "tutorial") {
+      throw CLI::ValidationError("--epochs", "images of MNIST fit --model tutorial only, not " +
+                                                 options.model + ": measure steps of that");
+    }
+    if (app.got_subcommand("train")) options.epochs > 0 ? train_epochs(options) : train(options);
     if (app.got_subcommand("infer")) infer(options);
     if (app.got_subcommand("limits")) limits(options);
   } catch (const CLI::CallForHelp& help) {

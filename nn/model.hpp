@@ -180,6 +180,10 @@ class Model {
   /// The executable of a training step for batches of that size, for reports and profiles; gone
   /// with the next compile(). Throws as fit does.
   Executable& training_step(const Dataset& data, std::int64_t batch_size);
+  /// The executable behind predict for batches of that size: fill its input "x", step, read output
+  /// 0. It sees what training changes; gone with the next compile() or add().
+  /// Throws Error if the input's shape is not known yet, ArgumentError for a batch below 1.
+  Executable& prediction_step(std::int64_t batch_size);
 
  protected:
   Model(Network network, ModelConfig model_config)

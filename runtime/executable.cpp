@@ -319,7 +319,7 @@ void Executable::Impl::run_prologue() {
     if (parts.poison) instances_[replica]->poison();
     const Plan& own = plan_of(replica);
     for (std::size_t s = 0; s < own.steps.size() && own.steps[s].once; ++s) {
-      profiling && replica == 0 ? execute_measured(s, 0) : execute(replica, s, 0);
+      profiling&& replica == 0 ? execute_measured(s, 0) : execute(replica, s, 0);
     }
   }
   for (Watched& w : watched_) w.version = w.entry->version;

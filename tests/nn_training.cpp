@@ -364,6 +364,25 @@ TEST_CASE("training: progress on the way") {
   CHECK(out.str().starts_with("\n1/2 [==============>...............] - ETA: 0s - loss: "));
 }
 
+TEST_CASE("training: the executable behind predict, filled and read by hand") {
+  nn::Sequential model{nn::Dense(3, {.activation = "softmax"})};
+  const std::vector<float> numbers{1, 2, 3, 4};
+  const nn::Dataset data(Tensor::of<float>({2, 2}, numbers), Tensor::of<std::uint8_t>({2}, {0, 1}));
+  CHECK(message_of<Error>([&] { model.prediction_step(2); }).find("prediction_step") == 0);
+  model.build({2});
+  CHECK(message_of<ArgumentError>([&] { model.prediction_step(0); }) ==
+        "prediction_step: batch_size must be at least 1, not 0");
+
+  model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
+  model.fit(data, {.batch_size = 2, .verbose = 0});
+  Executable& step = model.prediction_step(2);
+  model.fit(data, {.batch_size = 2, .verbose = 0});  // what is compiled reads the weights of now
+  std::ranges::copy(numbers, step.input("x").data<float>().begin());
+  step.step();
+  const Tensor expected = model.predict(data, {.batch_size = 2, .verbose = 0});
+  CHECK(std::ranges::equal(step.output(0).data<float>(), expected.data<float>()));
+}
+
 TEST_CASE("training: what does not fit") {
   nn::Sequential model = dense_net();
   const nn::Dataset data = sectors(10, 1, false);
