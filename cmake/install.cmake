@@ -10,7 +10,8 @@ install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${CMAKE_INSTALL_LIBDIR}
 # that need Boost or oneDNN stay behind: graph/bgl.hpp, and all of runtime/ but what is named here.
 install(DIRECTORY graph ops autodiff nn io DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft
         FILES_MATCHING PATTERN "*.hpp" PATTERN "bgl.hpp" EXCLUDE)
-install(FILES runtime/compile.hpp runtime/executable.hpp runtime/threads.hpp runtime/variables.hpp
+install(FILES runtime/compile.hpp runtime/executable.hpp runtime/profile.hpp runtime/threads.hpp
+              runtime/variables.hpp
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft/runtime)
 
 configure_package_config_file(

@@ -11,6 +11,7 @@
 
 #include "io/idx.hpp"
 #include "nn/nn.hpp"
+#include "runtime/profile.hpp"
 #include "runtime/threads.hpp"
 
 using weft::Tensor;
@@ -64,7 +65,6 @@ void run(const Options& options) {
 
   model.compile({.optimizer = "adam", .loss = "categorical_crossentropy", .metrics = {"accuracy"}});
 
-  if (options.report) model.training_step(train, options.batch_size).profile(true);
   model.fit(train, {.epochs = options.epochs,
                     .batch_size = options.batch_size,
                     .validation_data = test,
@@ -91,11 +91,11 @@ void run(const Options& options) {
   }
 
   if (options.report) {
-    const weft::Executable& step = model.training_step(train, options.batch_size);
+    weft::Executable& step = model.training_step(train, options.batch_size);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     fmt::print("\nOne training step:\n{}\n{}\nPeak memory: {} MB\n", step.report(),
-               step.profile_table(), usage.ru_maxrss / 1024);
+               weft::profile(step, 100), usage.ru_maxrss / 1024);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "runtime/executable_impl.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/tuning.hpp"
 #include "runtime/variable_store.hpp"
 
 namespace weft {
@@ -387,6 +388,18 @@ std::string Executable::Impl::profile_table() const {
   return out + fmt::format("{:>5} {:>9} {:>10.3f} s in all\n", "", "", seconds(all));
 }
 
+std::string Executable::Impl::peak_line() const {
+  if (plan.peak_buffers.empty()) return "";
+  std::vector<std::string> largest;
+  for (const BufferId id : plan.peak_buffers) {
+    const Buffer& buffer = plan.buffers[id];
+    const std::string name = buffer.name.empty() ? "a value without a name" : buffer.name;
+    largest.push_back(fmt::format("{} {}", name, buffer.bytes));
+  }
+  return fmt::format("most in use: {} bytes, at step {} ({}); largest there: {}\n", plan.peak_bytes,
+                     plan.peak_step, plan.steps[plan.peak_step].label, fmt::join(largest, ", "));
+}
+
 void Executable::Impl::write_trace(const std::string& path) const {
   std::ofstream out(path);
   out << "[";
@@ -487,7 +500,7 @@ std::string Executable::report() const {
                  ? 100.0
                  : 100.0 * static_cast<double>(s.arena_bytes) / static_cast<double>(s.buffer_bytes),
              s.buffer_bytes) +
-         once + replicas;
+         impl_->peak_line() + once + replicas;
 }
 
 std::vector<Executable::Reorder> Executable::reorders() const {
@@ -520,12 +533,31 @@ void Executable::profile(bool on) {
 
 std::string Executable::profile_table() const { return impl_->profile_table(); }
 
-std::vector<Executable::StepTime> Executable::profile_steps() const {
+std::vector<Executable::StepTime> Executable::profile_steps(bool alone) const {
+  const ThreadCount threads(impl_->parts.threads);
   std::vector<StepTime> out;
   for (std::size_t s = 0; s < impl_->plan.steps.size(); ++s) {
     const Step& step = impl_->plan.steps[s];
-    out.push_back({step.label, step.detail, seconds(impl_->times[s].total), impl_->times[s].calls,
-                   !step.kernel});
+    const Impl::Time& time = impl_->times[s];
+    StepTime result{.label = step.label,
+                    .detail = step.detail,
+                    .seconds = seconds(time.total),
+                    .least = time.calls > 0 ? seconds(time.least) : 0,
+                    .calls = time.calls,
+                    .is_primitive = static_cast<bool>(step.primitive)};
+    for (const auto* list : {&step.reads, &step.writes}) {
+      for (const BufferId id : *list) {
+        result.bytes += static_cast<double>(impl_->plan.buffers[id].bytes);
+      }
+    }
+    if (step.is_cut) result.bytes /= static_cast<double>(impl_->plan.replicas);
+    if (step.primitive) {
+      std::vector<std::pair<int, onednn::Desc>> arguments;
+      for (const auto& [index, buffer, md] : step.arguments) arguments.emplace_back(index, md);
+      result.flops = onednn::flops(step.primitive, arguments);
+      if (alone) result.alone = seconds_of(step.primitive, arguments);
+    }
+    out.push_back(std::move(result));
   }
   return out;
 }

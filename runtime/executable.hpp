@@ -66,14 +66,20 @@ class Executable {
   void profile(bool on);
   /// Calls, total and mean time of each step since profiling began, the slowest first.
   std::string profile_table() const;
-  /// The same for programs: seconds by step, in order.
+  /// The same for programs, in the order of the steps; runtime/profile.hpp puts it beside the
+  /// machine's limits.
   struct StepTime {
     std::string label, detail;
-    double seconds = 0;
+    double seconds = 0;  ///< of all calls together
+    double least = 0;    ///< of one call
     std::size_t calls = 0;
     bool is_primitive = false;  ///< a oneDNN primitive, not a loop of ours
+    double flops = 0;           ///< of a call: multiplications and additions of a primitive
+    double bytes = 0;           ///< of a call: what it reads and writes
+    double alone = 0;           ///< seconds of the primitive by itself, if that was asked for
   };
-  std::vector<StepTime> profile_steps() const;
+  ///   alone  run every primitive by itself, on memory of its own, to see what it takes
+  std::vector<StepTime> profile_steps(bool alone = false) const;
   /// The last profiled run in the Chrome trace format (chrome://tracing, ui.perfetto.dev).
   void write_trace(const std::string& path) const;
 

@@ -81,6 +81,7 @@ struct Executable::Impl {
   /// prepare: nullptr, or called first in each replica.
   void run(const std::function<void(std::size_t)>* prepare = nullptr);
   std::string profile_table() const;
+  std::string peak_line() const;  ///< of report()
   void write_trace(const std::string& path) const;
   std::size_t feed_index(const std::string& name) const;
 

@@ -61,6 +61,38 @@ bool is_fast(const dnnl::primitive_desc_base& pd) {
   return std::string_view(pd.impl_info_str()).find("ref") == std::string_view::npos;
 }
 
+double flops(const dnnl::primitive& primitive, const std::vector<std::pair<int, Desc>>& arguments) {
+  const auto sizes_of = [&](std::initializer_list<int> indices) {
+    for (const auto& [index, desc] : arguments) {
+      for (const int wanted : indices) {
+        if (index == wanted) return dims(desc);
+      }
+    }
+    return Dims{};
+  };
+  const auto product = [](Dims::const_iterator first, Dims::const_iterator last) {
+    double result = 1;
+    for (; first < last; ++first) result *= static_cast<double>(*first);
+    return result;
+  };
+  const Dims weights = sizes_of({DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_WEIGHTS});
+  const Dims output = sizes_of({DNNL_ARG_DST, DNNL_ARG_DIFF_DST});
+  if (weights.empty() || output.empty()) return 0;
+  const double kernel = product(weights.begin(), weights.end());
+  switch (primitive.get_kind()) {
+    case dnnl::primitive::kind::convolution:  // every weight, at every position of every sample
+      return 2 * kernel * static_cast<double>(output[0]) *
+             product(output.begin() + 2, output.end());
+    case dnnl::primitive::kind::inner_product:
+      return 2 * kernel * static_cast<double>(output[0]);
+    case dnnl::primitive::kind::matmul:
+      return 2 * product(output.begin(), output.end()) *
+             static_cast<double>(weights[weights.size() - 2]);
+    default:
+      return 0;
+  }
+}
+
 std::size_t padded_elements(const Desc& desc) {
   return desc.get_size() / dnnl::memory::data_type_size(data_type(desc));
 }

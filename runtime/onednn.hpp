@@ -85,6 +85,9 @@ dnnl::concat::primitive_desc concat(const dnnl::primitive_attr& attr, const Desc
 
 /// The name of the implementation that a descriptor chose: "jit:avx2", "ref:any".
 std::string implementation(const dnnl::primitive_desc_base& pd);
+/// Multiplications and additions of a convolution, inner product or matrix product in any
+/// direction, counted as the definition has them; 0 for all else.
+double flops(const dnnl::primitive& primitive, const std::vector<std::pair<int, Desc>>& arguments);
 /// False for the reference implementations, which are there to be right and are very slow.
 bool is_fast(const dnnl::primitive_desc_base& pd);
 /// How it lies, in a word: "64,1,4,2" are strides, "64,1,4,2:16@1" has blocks of 16 of axis 1.

@@ -114,7 +114,11 @@ struct Plan {
   std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
   std::size_t arena_bytes = 0;          ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
-  std::size_t kept_bytes = 0;                   ///< of the buffers that are kept
+  std::size_t kept_bytes = 0;  ///< of the buffers that are kept
+  // For the report: the step at which most bytes of the arena are in use, how many, and the largest
+  // buffers there.
+  std::size_t peak_step = 0, peak_bytes = 0;
+  std::vector<BufferId> peak_buffers;
   std::size_t node_count = 0, fused_count = 0;  ///< for the report
 };
 

@@ -18,9 +18,9 @@ void pause() {
 }
 
 /// Returns when the value is no longer `old`. A meeting of replicas is a matter of microseconds if
-/// each has a core. If another program has taken one of the cores, a replica that sleeps soon leaves
-/// its own to the one that is waited for: with a busy loop on one of two cores, steps took 1.13
-/// times as long as one replica's on a quiet machine, and 1.24 times when it spun for 100
+/// each has a core. If another program has taken one of the cores, a replica that sleeps soon
+/// leaves its own to the one that is waited for: with a busy loop on one of two cores, steps
+/// took 1.13 times as long as one replica's on a quiet machine, and 1.24 times when it spun for 100
 /// microseconds. The spin is bounded in time and not in turns, since a pause takes 4 ns on one
 /// processor and 40 on another.
 void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {

@@ -65,15 +65,23 @@ double seconds_of(const dnnl::primitive_desc_base& pd) {
   for (int i = 0; i < post_ops; ++i) {
     indices.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1);
   }
-  std::vector<dnnl::memory> memories;
-  std::vector<dnnl_exec_arg_t> arguments;
+  std::vector<std::pair<int, onednn::Desc>> arguments;
   for (const int index : indices) {
     const auto desc = pd.query_md(dnnl::query::exec_arg_md, index);
-    if (desc.get_size() == 0) continue;
-    memories.push_back(made_up(desc));
-    arguments.push_back({index, memories.back().get()});
+    if (desc.get_size() > 0) arguments.emplace_back(index, desc);
   }
-  return least_seconds(dnnl::primitive(pd.get()), arguments);
+  return seconds_of(dnnl::primitive(pd.get()), arguments);
+}
+
+double seconds_of(const dnnl::primitive& primitive,
+                  const std::vector<std::pair<int, onednn::Desc>>& arguments) {
+  std::vector<dnnl::memory> memories;
+  std::vector<dnnl_exec_arg_t> with_memory;
+  for (const auto& [index, desc] : arguments) {
+    memories.push_back(made_up(desc));
+    with_memory.push_back({index, memories.back().get()});
+  }
+  return least_seconds(primitive, with_memory);
 }
 
 double reorder_seconds(const onednn::Desc& from, const onednn::Desc& to) {

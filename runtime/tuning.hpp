@@ -16,6 +16,8 @@ namespace weft {
 /// The seconds that one run of a primitive takes with the threads at hand: the least of several.
 /// The memory it works on is made up for the purpose.
 double seconds_of(const dnnl::primitive_desc_base& pd);
+double seconds_of(const dnnl::primitive& primitive,
+                  const std::vector<std::pair<int, onednn::Desc>>& arguments);
 /// Of a reorder between two layouts; 0 if they are the same.
 double reorder_seconds(const onednn::Desc& from, const onednn::Desc& to);
 

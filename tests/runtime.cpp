@@ -13,6 +13,7 @@
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/onednn.hpp"
+#include "runtime/profile.hpp"
 #include "tests/messages.hpp"
 
 namespace weft {
@@ -283,6 +284,42 @@ TEST_CASE("report, steps, profile and trace") {
   CHECK(text.ends_with("}\n]\n"));
   CHECK(message_of<IoError>([&] { executable.write_trace("/nowhere/trace.json"); }) ==
         "trace: cannot write \"/nowhere/trace.json\"");
+}
+
+TEST_CASE("profile: steps beside the machine's limits") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {64, 64}}, "x");
+  Executable executable = compile({sum(relu(matmul(x, x.named("x") * 2.0f)))});
+  const std::string table = profile(executable, 2);
+  CAPTURE(table);
+  CHECK(table.find("mean us   least us   alone us   limit us  step, and what runs it") !=
+        std::string::npos);
+  CHECK(table.find("matmul+relu") != std::string::npos);
+  CHECK(table.find("all of it") != std::string::npos);
+  CHECK(table.find("of 1 replicas x ") != std::string::npos);
+  double flops = 0;
+  for (const auto& step : executable.profile_steps(true)) {
+    flops += step.flops;
+    CHECK(step.bytes > 0);
+    CHECK(step.least <= step.seconds);
+    CHECK((step.alone > 0) == step.is_primitive);
+  }
+  CHECK(flops == 2.0 * 64 * 64 * 64);
+  CHECK(machine_limits(1).flops > 1e8);
+  CHECK(machine_limits(1).bytes > 1e8);
+  CHECK(message_of<ArgumentError>([&] { profile(executable, 0); }) ==
+        "profile: runs must be at least 1, not 0");
+  CHECK(message_of<ArgumentError>([] { machine_limits(0); }) ==
+        "machine_limits: threads must be at least 1, not 0");
+}
+
+TEST_CASE("report: what dominates the arena") {
+  Graph graph;
+  const Value x = graph.input({DType::f32, {100}}, "x");
+  const Value big = exp(broadcast_to(reshape(x, {100, 1}), {100, 50})).named("the big one");
+  Executable executable = compile({sum(softmax(big))});
+  CHECK(executable.report().find("most in use: ") != std::string::npos);
+  CHECK(executable.report().find("20000") != std::string::npos);
 }
 
 TEST_CASE("memory: what does not live at the same time shares its place") {

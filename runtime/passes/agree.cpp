@@ -156,6 +156,7 @@ class Comparison {
       case Buffer::Kind::result:
         return a.index == b.index;
       case Buffer::Kind::arena:
+      case Buffer::Kind::kept:
         break;
     }
     return true;

@@ -33,6 +33,7 @@ class Planner {
     update_in_place();
     write_in_place();
     assign_offsets();
+    find_peak();
   }
 
  private:
@@ -133,6 +134,36 @@ class Planner {
       placed.insert(position, id);
       plan_.arena_bytes = std::max(plan_.arena_bytes, rounded(offset + buffer.bytes));
     }
+  }
+
+  void find_peak() {
+    constexpr std::size_t most = 3;  // buffers that the report names
+    std::vector<BufferId> owners;
+    for (BufferId id = 0; id < plan_.buffers.size(); ++id) {
+      const Buffer& buffer = plan_.buffers[id];
+      if (buffer.kind == Buffer::Kind::arena && !buffer.shares && lives_[id].first != never) {
+        owners.push_back(id);
+      }
+    }
+    std::vector<std::size_t> changes(plan_.steps.size() + 1);
+    for (const BufferId id : owners) {
+      changes[lives_[id].first] += plan_.buffers[id].bytes;
+      changes[std::min(lives_[id].last + 1, plan_.steps.size())] -= plan_.buffers[id].bytes;
+    }
+    std::size_t in_use = 0;
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      in_use += changes[s];  // wraps around below zero, and back
+      if (in_use <= plan_.peak_bytes) continue;
+      plan_.peak_bytes = in_use;
+      plan_.peak_step = s;
+    }
+    const Lifetime peak{plan_.peak_step, plan_.peak_step};
+    std::erase_if(owners, [&](BufferId id) { return !lives_[id].overlaps(peak); });
+    std::ranges::stable_sort(owners, [&](BufferId a, BufferId b) {
+      return plan_.buffers[a].bytes > plan_.buffers[b].bytes;
+    });
+    owners.resize(std::min(owners.size(), most));
+    plan_.peak_buffers = owners;
   }
 
   static std::size_t rounded(std::size_t bytes) {
