@@ -133,9 +133,10 @@ def machine():
 class Log:
     """Keeps lines in memory and in the file."""
 
-    def __init__(self):
-        self.lines = []
-        self.file = RESULTS.open("w")
+    def __init__(self, append):
+        append = append and RESULTS.exists()
+        self.lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if append else []
+        self.file = RESULTS.open("a" if append else "w")
 
     def add(self, line):
         self.lines.append(line)
@@ -166,6 +167,7 @@ def main():
     parser.add_argument("--threads", type=int, default=CORES, help="all cores unless said otherwise")
     parser.add_argument("--only", default="", metavar="TEXT",
                         help="measure what has this in its name: 'vgg, training'")
+    parser.add_argument("--append", action="store_true", help="to the results of the last run")
     parser.add_argument("--only-table", action="store_true", help="of the results of the last run")
     given = parser.parse_args()
     if given.only_table:
@@ -175,7 +177,7 @@ def main():
     given.repetitions = 3 if given.quick else 7
     given.epochs = 1 if given.quick else 3
 
-    log = Log()
+    log = Log(given.append)
     log.add(machine())
     facts = {}
     for peer in ["weft"] + [name for name in given.peers.split(",") if name in names]:
