@@ -10,6 +10,7 @@
 #include "ops/binary.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/reduce.hpp"
+#include "ops/slice.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/tuning.hpp"
 
@@ -111,6 +112,21 @@ struct Geometry {
                    {outputs, 1, k[3], k[1] * k[2] * k[3], k[2] * k[3]});
   }
 };
+
+/// The geometry for the image that x is a padded form of, if the padding is one of zeros around the
+/// image: a convolution can do that itself.
+template <class Op>
+std::optional<Op> without_padding(Op op, Value x) {
+  const auto padding = zero_padding(x.op());
+  if (!padding) return std::nullopt;
+  const auto& [before, after] = *padding;
+  if (before[0] != 0 || after[0] != 0 || before[3] != 0 || after[3] != 0) return std::nullopt;
+  op.padding.top += before[1];
+  op.padding.bottom += after[1];
+  op.padding.left += before[2];
+  op.padding.right += after[2];
+  return op;
+}
 
 Layout image_names(const Type& type) { return named(type, {0, 3, 1, 2}); }
 
@@ -349,6 +365,11 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
   std::optional<std::size_t> channel_sum(std::size_t input, const Type&) const {
     return input == 1 ? std::optional<std::size_t>(1) : std::nullopt;
   }
+  std::optional<std::vector<Value>> simplify(std::span<const Value> in) const {
+    const auto op = without_padding(*this, in[0]);
+    if (!op) return std::nullopt;
+    return apply_all(*op, {in[0].inputs()[0], in[1]});
+  }
   std::optional<Joined> join(std::span<const Value> in, const OnlyHere& only_here) const {
     return join_conv2d_kernel_grad(in[0], in[1], {kernel_height, kernel_width}, options(),
                                    only_here);
@@ -407,6 +428,11 @@ struct Conv2d : Geometry {
     for_each_product(x, kernel, y.shape,
                      [&](auto i, auto k, auto o) { y.data[o] += in[0].data[i] * in[1].data[k]; });
     return {y};
+  }
+  std::optional<Value> simplify(std::span<const Value> in) const {
+    const auto op = without_padding(*this, in[0]);
+    if (!op) return std::nullopt;
+    return apply(*op, {in[0].inputs()[0], in[1]});
   }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1)), x = image_names(l.input(0));

@@ -214,4 +214,14 @@ Value pad(Value x, const std::vector<std::int64_t>& before, const std::vector<st
   return pad_and_dilate(x, before, after, Sizes(x.shape().rank(), 0), value);
 }
 
+std::optional<ZeroPadding> zero_padding(const Op& op) {
+  const auto* pad = op.as<Pad>();
+  const auto is_zero = [](auto number) { return number == 0; };
+  if (pad == nullptr || pad->value != 0 ||
+      !std::all_of(pad->interior.begin(), pad->interior.end(), is_zero)) {
+    return std::nullopt;
+  }
+  return ZeroPadding{pad->before, pad->after};
+}
+
 }  // namespace weft

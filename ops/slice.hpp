@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
+#include "graph/op.hpp"
 #include "graph/value.hpp"
 
 namespace weft {
@@ -28,5 +30,12 @@ Value slice(Value x, const std::vector<std::int64_t>& begin, const std::vector<s
 ///   throws   ShapeError if there are not as many entries as axes or one is negative
 Value pad(Value x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after,
           float value = 0);
+
+/// What a pad adds, per axis.
+struct ZeroPadding {
+  std::vector<std::int64_t> before, after;
+};
+/// Of an op that is a pad with zeros at the ends alone; nothing if it is another.
+std::optional<ZeroPadding> zero_padding(const Op& op);
 
 }  // namespace weft

@@ -40,6 +40,28 @@ Shape transposed(const Shape& shape, const std::vector<int>& permutation) {
   return Shape(std::span<const std::int64_t>(picked(sizes, permutation)));
 }
 
+/// How a value that lies like this reads with its axes permuted: `md` stays, `plain` says where its
+/// axes are in the result. Nothing if the layout's axes are not those of the shape.
+std::optional<Layout> permuted(const Layout& layout, const Type& x, const Type& y,
+                               const std::vector<int>& permutation) {
+  const onednn::Dims sizes = onednn::dims(layout.plain), strides = onednn::strides(layout.plain);
+  if (sizes.size() != x.shape.rank()) return std::nullopt;
+  const auto own = strides_of(x.shape), moved = picked(strides_of(y.shape), inverse(permutation));
+  std::vector<bool> taken(sizes.size());
+  onednn::Dims result;
+  for (std::size_t d = 0; d < sizes.size(); ++d) {
+    std::size_t axis = 0;  // of x; those of size 1 are all alike
+    while (axis < taken.size() && (taken[axis] || x.shape.begin()[axis] != sizes[d] ||
+                                   (sizes[d] != 1 && own[axis] != strides[d]))) {
+      ++axis;
+    }
+    if (axis == taken.size()) return std::nullopt;
+    taken[axis] = true;
+    result.push_back(moved[axis]);
+  }
+  return Layout{layout.md, strided(x.dtype, sizes, result).md};
+}
+
 struct Transpose {
   std::vector<int> permutation;
   static constexpr auto fields = std::tuple{field("permutation", &Transpose::permutation)};
@@ -77,11 +99,16 @@ struct Transpose {
     return std::nullopt;
   }
 
-  // One reorder between two strided descriptions of x's axes: as they lie in x, and as in the
-  // result.
+  // What an earlier step made is only seen in another order: who reads it may not mind. Else, one
+  // reorder between two strided descriptions of x's axes: as they lie in x, and as in the result.
   void lower(Lowering& l) const {
     const Type& x = l.input(0);
     if (x.shape.rank() < 2) return l.view(0, 0);
+    if (l.computed(0)) {
+      if (const auto seen = permuted(l.layout(0), x, l.output(0), permutation)) {
+        return l.view(0, 0, *seen);
+      }
+    }
     const onednn::Dims sizes(x.shape.begin(), x.shape.end());
     const onednn::Dims strides = picked(strides_of(l.output(0).shape), inverse(permutation));
     const Operand from = l.read_row_major(0);

@@ -311,6 +311,11 @@ void Lowering::view(std::size_t o, std::size_t i) {
 
 const Choices& Lowering::choices() const { return context_.choices(); }
 
+void Lowering::view(std::size_t o, std::size_t i, const Layout& layout) {
+  const Operand& operand = context_.place(node_of(context_, node_).inputs[i]);
+  context_.place(node_, static_cast<std::uint32_t>(o), {operand.buffer, layout});
+}
+
 std::string Lowering::describe() const {
   const Node& node = node_of(context_, node_);
   const auto types = question().substr(node.op.name().size());

@@ -95,6 +95,8 @@ class Lowering {
   /// The output is the input: no work. The element counts and dtypes must be equal; the order of
   /// the elements, row by row, is kept (reshape).
   void view(std::size_t o, std::size_t i);
+  /// The same where elements are read in another order: `layout` says how the output is seen.
+  void view(std::size_t o, std::size_t i, const Layout& layout);
   /// One oneDNN primitive. The scratchpad is added to the plan.
   using Arguments = std::vector<std::pair<int, Operand>>;
   void step(const dnnl::primitive_desc_base& pd, const Arguments& reads, const Arguments& writes);

@@ -12,6 +12,7 @@
 #include "graph/evaluate.hpp"
 #include "graph/graph.hpp"
 #include "io_files.hpp"
+#include "nn/nn.hpp"
 #include "ops/ops.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/onednn.hpp"
@@ -125,6 +126,34 @@ TEST_CASE("winograd: a residual is added where it lies, or where it is copied to
       CHECK(most < 1e-3);  // numbers of size 10, through three convolutions
     }
     CHECK(fused.to_string().find("conv2d+add+add+relu") != std::string::npos);
+  }
+}
+
+TEST_CASE("winograd: training goes the same way with it and without") {
+  const auto losses = [](bool winograd) {
+    nn::Sequential model{nn::Conv2D(32, 3, {.padding = "same", .activation = "relu"}),
+                         nn::Conv2D(32, 3, {.padding = "same", .activation = "relu"}),
+                         nn::GlobalAveragePooling2D(), nn::Dense(4, {.activation = "softmax"})};
+    model.config.winograd = winograd;
+    model.compile(
+        {.optimizer = nn::Adam{.learning_rate = 1e-3}, .loss = "sparse_categorical_crossentropy"});
+    Tensor labels(Type{DType::s32, {64}});
+    for (std::size_t i = 0; i < 64; ++i) labels.data<std::int32_t>()[i] = static_cast<int>(i % 4);
+    const nn::Dataset data(normal({64, 16, 16, 16}, 7), labels);
+    if (onednn::isa() == "AVX-512") {
+      CHECK(uses_winograd(model.training_step(data, 16)) == winograd);
+    }
+    std::vector<double> result;
+    for (int epoch = 0; epoch < 5; ++epoch) {
+      const auto history = model.fit(data, {.batch_size = 16, .shuffle = false, .verbose = 0});
+      result.push_back(history["loss"].back());
+    }
+    return result;
+  };
+  const auto with = losses(true), without = losses(false);
+  for (std::size_t i = 0; i < with.size(); ++i) {
+    MESSAGE("loss ", with[i], " and ", without[i]);
+    CHECK(with[i] == doctest::Approx(without[i]).epsilon(1e-4));  // 20 steps of rounding otherwise
   }
 }
 

@@ -83,6 +83,16 @@ TEST_CASE_FIXTURE(Fixture, "simplify: relu moves behind the max-pool, with its g
   }
 }
 
+TEST_CASE_FIXTURE(Fixture, "simplify: zeros around an image are the convolution's own padding") {
+  const auto simple = [](Value v) { return to_string(prune(simplify(program_of({v})))); };
+  const Value y = conv2d(pad(x, {0, 1, 2, 0}, {0, 3, 0, 0}), kernel, {.padding = {1, 0, 0, 1}});
+  CHECK(simple(y).find("conv2d %0 %1 {stride=1,1 padding=2,3,2,1 ") != std::string::npos);
+  const auto ops = [&](Value v) { return ops_of(prune(simplify(program_of({v})))); };
+  CHECK(ops(gradients(sum(square(y)), {kernel})[0]).find("pad") == std::string::npos);
+  CHECK(ops(conv2d(pad(x, {0, 1, 1, 0}, {0, 1, 1, 0}, 1.0f), kernel)) == "pad conv2d");  // ones
+  CHECK(ops(conv2d(pad(x, {1, 0, 0, 0}, {0, 0, 0, 0}), kernel)) == "pad conv2d");        // samples
+}
+
 TEST_CASE_FIXTURE(Fixture, "join: a first layer's convolution and pooling, and their gradient") {
   const auto ops = [](const std::vector<Value>& outputs) {
     return ops_of(prune(join(cse(simplify(program_of(outputs))))));

@@ -442,6 +442,23 @@ void add_conv2d(Samples& s) {
     s.add("conv2d_kernel_grad", c.note, {n.any(x), n.any(y)},
           [=](const Values& in) { return conv2d_kernel_grad(in[0], in[1], size, options); });
   }
+  s.add("conv2d", "padded before", {n.any({2, 4, 5, 2}), n.any({3, 3, 2, 4})},
+        [](const Values& in) {
+          return conv2d(pad(in[0], {0, 1, 0, 0}, {0, 2, 1, 0}), in[1]);
+        });
+  s.add("transpose", "between convolutions", {n.any({2, 4, 5, 16}), n.any({3, 3, 16, 16})},
+        [](const Values& in) {
+          const Value h = tanh(conv2d(in[0], in[1], {.padding = {1, 1, 1, 1}}) * 0.125f);
+          const Value turned = transpose(h, {0, 2, 1, 3});
+          return conv2d(turned, in[1]) + conv2d(turned * 2.0f, in[1]);
+        });
+  s.add("transpose", "of a product, read every way", {n.any({4, 6}), n.any({6, 5})},
+        [](const Values& in) {
+          const Value t = transpose(matmul(in[0], in[1]));
+          return Values{
+              t,           t + 1.0f,  matmul(t, in[0]), reshape(t, {20}), transpose(exp(t)),
+              sum(t, {0}), softmax(t)};
+        });
   s.add("conv2d", "residual block",
         {n.any({1, 4, 4, 16}), n.any({3, 3, 16, 16}), n.any({16}), n.any({3, 3, 16, 16})},
         [](const Values& in) {
