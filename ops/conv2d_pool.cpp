@@ -296,17 +296,13 @@ struct Conv2dMaxPool2dKernelGrad : Geometry {  // (x, index, dy or (y, dy)) -> d
 
 const Register registered{Conv2dMaxPool2d{}, Conv2dMaxPool2dKernelGrad{}};
 
-bool is_per_channel(const Shape& b, const Shape& full) {
-  return b.rank() >= 1 && b[-1] == full[-1] && b.elements() == full[-1];
-}
-
 }  // namespace
 
 std::optional<Joined> join_conv2d_max_pool2d(Value pooled, const Pool2dOptions& pool,
                                              const OnlyHere& only_here) {
   if (!(pool == Pool2dOptions{}) || !only_here(pooled)) return std::nullopt;
   Value bias;
-  if (pooled.op().adds() && is_per_channel(pooled.inputs()[1].shape(), pooled.shape())) {
+  if (pooled.op().adds() && is_per_channel(pooled.inputs()[1].type(), pooled.type())) {
     bias = pooled.inputs()[1];
     pooled = pooled.inputs()[0];
     if (!only_here(pooled)) return std::nullopt;

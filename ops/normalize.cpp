@@ -229,6 +229,11 @@ std::pair<Layout, Tiles> tiles_of(const Lowering& l, std::size_t i) {
   return {plain, Tiles(channel_planes(plain, type).value_or(ChannelPlanes{}))};
 }
 
+/// Memory for one step.
+Operand doubles(Lowering& l, std::size_t count) {
+  return l.scratch({DType::u8, {static_cast<std::int64_t>(count * sizeof(double))}});
+}
+
 // ---- Moments
 
 struct BatchMoments {  // x -> mean, variance
@@ -259,30 +264,31 @@ struct BatchMoments {  // x -> mean, variance
   void lower(Lowering& l) const {
     const auto [layout, tiles] = tiles_of(l, 0);
     const auto channels = static_cast<std::size_t>(l.output(0).shape[0]);
-    l.step({l.read(0, layout)}, {l.write_row_major(0), l.write_row_major(1)},
+    const Operand memory = doubles(l, tiles.pieces * Partial::fields * tiles.channels);
+    l.step({l.read(0, layout)}, {l.write_row_major(0), l.write_row_major(1), memory},
            [tiles = tiles, channels](auto in, auto out) {
-             run(tiles, channels, as<float>(in[0]), as<float>(out[0]), as<float>(out[1]));
+             run(tiles, channels, as<float>(in[0]), as<double>(out[2]), as<float>(out[0]),
+                 as<float>(out[1]));
            });
   }
 
-  static void run(const Tiles& tiles, std::size_t channels, const float* x, float* mean,
-                  float* variance) {
-    std::vector<double> memory(tiles.pieces * Partial::fields * tiles.channels);
-    std::vector<Partial> partials;
-    for (std::size_t p = 0; p < tiles.pieces; ++p) {
-      partials.emplace_back(memory.data() + p * Partial::fields * tiles.channels, tiles.channels);
-    }
+  static void run(const Tiles& tiles, std::size_t channels, const float* x, double* memory,
+                  float* mean, float* variance) {
+    const std::size_t each = Partial::fields * tiles.channels;
+    std::fill_n(memory, tiles.pieces * each, 0.0);
+    const auto partial = [&](std::size_t p) { return Partial(memory + p * each, tiles.channels); };
     tiles.for_each([&](std::size_t piece, std::size_t at, std::size_t rows, std::size_t channel) {
-      moments_tile(x + at, rows, tiles.planes.width, partials[piece], channel);
+      moments_tile(x + at, rows, tiles.planes.width, partial(piece), channel);
     });
     for (std::size_t c = 0; c < channels; ++c) {
       double count = 0, sum = 0, spread = 0;
-      for (const Partial& part : partials) {
-        count += part.count[c];
-        sum += part.sum[c];
+      for (std::size_t p = 0; p < tiles.pieces; ++p) {
+        count += partial(p).count[c];
+        sum += partial(p).sum[c];
       }
       const double average = sum / count;
-      for (const Partial& part : partials) {
+      for (std::size_t p = 0; p < tiles.pieces; ++p) {
+        const Partial part = partial(p);
         const double step = part.mean(c) - average;
         spread += part.spread(c) + part.count[c] * step * step;
       }
@@ -355,22 +361,26 @@ struct BatchNormSums {  // (x, dy, mean) -> the sums of dy, and of dy * (x - mea
   void lower(Lowering& l) const {
     const auto [layout, tiles] = tiles_of(l, 0);
     const auto channels = static_cast<std::size_t>(l.output(0).shape[0]);
+    const auto padded = static_cast<std::int64_t>(tiles.channels);
+    const Operand means = l.scratch({DType::f32, {padded}});
+    const Operand memory = doubles(l, 2 * tiles.pieces * tiles.channels);
     l.step({l.read(0, layout), l.read(1, layout), l.read_row_major(2)},
-           {l.write_row_major(0), l.write_row_major(1)},
+           {l.write_row_major(0), l.write_row_major(1), means, memory},
            [tiles = tiles, channels](auto in, auto out) {
-             run(tiles, channels, as<float>(in[0]), as<float>(in[1]), as<float>(in[2]),
-                 as<float>(out[0]), as<float>(out[1]));
+             std::fill(std::copy_n(as<float>(in[2]), channels, as<float>(out[2])),
+                       as<float>(out[2]) + tiles.channels, 0.0f);
+             run(tiles, channels, as<float>(in[0]), as<float>(in[1]), as<float>(out[2]),
+                 as<double>(out[3]), as<float>(out[0]), as<float>(out[1]));
            });
   }
 
+  /// means, unlike the other numbers per channel, go on into the padding.
   static void run(const Tiles& tiles, std::size_t channels, const float* x, const float* dy,
-                  const float* mean, float* sums, float* products) {
-    std::vector<float> means(tiles.channels);
-    std::copy_n(mean, channels, means.begin());
-    std::vector<double> partials(2 * tiles.pieces * tiles.channels);
+                  const float* means, double* partials, float* sums, float* products) {
+    std::fill_n(partials, 2 * tiles.pieces * tiles.channels, 0.0);
     tiles.for_each([&](std::size_t piece, std::size_t at, std::size_t rows, std::size_t channel) {
-      double* to = partials.data() + 2 * piece * tiles.channels + channel;
-      sums_tile(x + at, dy + at, means.data() + channel, rows, tiles.planes.width, to,
+      double* to = partials + 2 * piece * tiles.channels + channel;
+      sums_tile(x + at, dy + at, means + channel, rows, tiles.planes.width, to,
                 to + tiles.channels);
     });
     for (std::size_t c = 0; c < channels; ++c) {

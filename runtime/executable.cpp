@@ -172,15 +172,21 @@ Executable::Impl::Impl(Parts p, Variables v)
     const std::size_t which = r < parts.larger ? 0 : kept.size() - 1;
     instances_.push_back(std::make_unique<Instance>(plan_of(r), variables, kept[which]));
   }
-  const auto entry_of = [&](BufferId id) { return variables.store().find(plan.buffers[id].name); };
-  for (const Step& step : plan.steps) {
-    if (!step.once) continue;
-    has_prologue_ = true;
-    for (const BufferId id : step.reads) {
-      if (plan.buffers[id].kind == Buffer::Kind::variable) watched_.push_back({entry_of(id), 0});
+  for (const Plan& each : parts.plans) {
+    const auto entry_of = [&](BufferId id) {
+      return variables.store().find(each.buffers[id].name);
+    };
+    for (const Step& step : each.steps) {
+      if (!step.once) continue;
+      has_prologue_ = true;
+      for (const BufferId id : step.reads) {
+        if (each.buffers[id].kind == Buffer::Kind::variable) watched_.push_back({entry_of(id), 0});
+      }
     }
   }
-  for (const VariableUpdate& update : plan.updates) updated_.push_back(entry_of(update.variable));
+  for (const VariableUpdate& update : plan.updates) {
+    updated_.push_back(variables.store().find(plan.buffers[update.variable].name));
+  }
   if (plan.replicas > 1) {
     team_ = Team::of(plan.replicas);
     spare_.resize(plan.replicas);

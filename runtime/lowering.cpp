@@ -292,6 +292,7 @@ Operand Lowering::write_copy(std::size_t o, const Operand& in) {
   };
   finish(std::move(copy));
   over_.pop_back();
+  begun_.push_back(out.buffer);
   return out;
 }
 
@@ -361,6 +362,10 @@ void Lowering::step(const dnnl::primitive_desc_base& pd, const Arguments& reads,
   for (const auto& [index, operand] : writes) {
     step.writes.push_back(operand.buffer);
     step.arguments.push_back({index, operand.buffer, operand.layout.md});
+  }
+  // It must come behind the copy that it goes on from.
+  for (const BufferId id : begun_) {
+    if (std::ranges::count(step.writes, id) > 0) step.reads.push_back(id);
   }
   if (const auto pad = pd.scratchpad_desc(); pad.get_size() > 0) {
     const BufferId scratch = context_.add_buffer({.layout = {pad, pad}, .name = "scratchpad"});

@@ -159,6 +159,7 @@ class Lowering {
   LoweringContext& context_;
   NodeId node_;
   std::vector<std::pair<BufferId, BufferId>> over_;  // (output, the operand it may replace)
+  std::vector<BufferId> begun_;                      // outputs that hold a copy already
   std::optional<std::size_t> scale_, bias_;
   std::span<const Rider> riders_;
 };

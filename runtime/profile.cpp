@@ -83,17 +83,34 @@ std::string profile(Executable& executable, int runs) {
 
   std::string table = fmt::format("{:>10} {:>10} {:>10} {:>10}  {}\n", "mean us", "least us",
                                   "alone us", "limit us", "step, and what runs it");
-  Executable::StepTime sum{.label = "all of it", .calls = 1};
-  double limits = 0;
+  struct Sum {
+    Executable::StepTime times{.calls = 1};
+    double limit = 0;
+    std::size_t steps = 0;
+    void add(const Executable::StepTime& step, double step_limit) {
+      times.seconds += step.seconds / static_cast<double>(step.calls);
+      times.least += step.least;
+      times.alone += step.alone > 0 ? step.alone : step.least;
+      limit += step_limit;
+      ++steps;
+    }
+  } sum, rest;
+  const double whole = std::accumulate(steps.begin(), steps.end(), 0.0,
+                                       [](double s, const auto& t) { return s + t.seconds; });
+  constexpr double worth_a_line = 0.002;  // of the whole
   for (const auto& step : steps) {
     const double limit = std::max(step.flops / own.flops, step.bytes / (all.bytes / replicas));
-    table += row(step, limit);
-    sum.seconds += step.seconds / static_cast<double>(step.calls);
-    sum.least += step.least;
-    sum.alone += step.alone > 0 ? step.alone : step.least;
-    limits += limit;
+    sum.add(step, limit);
+    if (step.seconds < worth_a_line * whole) {
+      rest.add(step, limit);
+    } else {
+      table += row(step, limit);
+    }
   }
-  return table + row(sum, limits) +
+  rest.times.label = fmt::format("{} smaller steps", rest.steps);
+  sum.times.label = "all of it";
+  if (rest.steps > 0) table += row(rest.times, rest.limit);
+  return table + row(sum.times, sum.limit) +
          fmt::format("of {} replicas x {} threads; {:.0f} GFLOP/s and {:.1f} GB/s for each\n",
                      statistics.replicas, statistics.threads, own.flops * 1e-9,
                      all.bytes / replicas * 1e-9);

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "graph/error.hpp"
-#include "runtime/choices.hpp"
+#include "runtime/tuning.hpp"
 
 namespace weft {
 
@@ -35,25 +35,11 @@ std::string to_string(const Split& split) {
 Split fastest(const std::string& key, const std::vector<Split>& candidates,
               const std::function<double(const Split&)>& seconds) {
   if (candidates.size() == 1) return candidates[0];
-  const auto named = [&](const std::string& name) {
-    return std::ranges::find(candidates, name, [](const Split& s) { return to_string(s); });
-  };
-  if (const auto known = choices::find(key)) {
-    if (const auto split = named(*known); split != candidates.end()) return *split;
-  }
-  // Threads within a replica wait for each other at every primitive, which costs far more than
-  // measured here once the machine is shared.
-  constexpr double clearly = 0.95;
-  const Split* best = nullptr;
-  double least = 0;
-  for (const Split& split : candidates) {
-    const double time = seconds(split);
-    if (best != nullptr && time > clearly * least) continue;
-    best = &split;
-    least = time;
-  }
-  const auto kept = named(choices::keep(key, to_string(*best)));
-  return kept == candidates.end() ? *best : *kept;
+  static Tuning measured{""};  // nobody has asked for a file
+  std::vector<std::string> names;
+  for (const Split& split : candidates) names.push_back(to_string(split));
+  return candidates[measured.fastest(key, names,
+                                     [&](std::size_t i) { return seconds(candidates[i]); })];
 }
 
 double seconds_of(Executable& executable) {

@@ -12,8 +12,10 @@ namespace weft {
 /// "2x1": replicas x threads.
 std::string to_string(const Split& split);
 
-/// The fastest of the candidates: as kept under the key, else as measured now and kept. One with
-/// fewer replicas must be clearly faster than one with more.
+/// The fastest of the candidates: as measured under that key before, for the life of the process,
+/// else as measured now. One with fewer replicas must be clearly faster than one with more: threads
+/// within a replica wait for each other at every primitive, which costs far more than measured once
+/// the machine is shared.
 ///   seconds  measures a candidate
 Split fastest(const std::string& key, const std::vector<Split>& candidates,
               const std::function<double(const Split&)>& seconds);

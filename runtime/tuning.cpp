@@ -106,28 +106,35 @@ Tuning& Tuning::shared() {
 
 std::size_t Tuning::fastest(const std::string& question, const std::vector<std::string>& names,
                             const std::function<double(std::size_t)>& seconds) {
-  const std::lock_guard lock(mutex_);
   std::string key = machine_ + std::to_string(omp_get_max_threads()) + " threads: " + question;
   std::ranges::replace(key, '\t', ' ');
   std::ranges::replace(key, '\n', ' ');
-  if (const auto known = answers_.find(key); known != answers_.end()) {
-    const auto name = std::ranges::find(names, known->second);
-    if (name != names.end()) return static_cast<std::size_t>(name - names.begin());
-  }
+  if (const auto known = find(key, names)) return *known;
+  constexpr double clearly = 0.95;  // less is noise
   std::size_t best = 0;
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const double took = names.size() > 1 ? seconds(i) : 0;
-    if (took < least) {
-      least = took;
-      best = i;
-    }
+    const double took = seconds(i);
+    if (took >= clearly * least) continue;
+    least = took;
+    best = i;
   }
   ++measured_;
+  const std::lock_guard lock(mutex_);
+  read();  // what others have found since
   answers_[key] = names[best];
-  read();  // what other processes have found since
   write();
   return best;
+}
+
+std::optional<std::size_t> Tuning::find(const std::string& key,
+                                        const std::vector<std::string>& names) {
+  const std::lock_guard lock(mutex_);
+  const auto known = answers_.find(key);
+  if (known == answers_.end()) return std::nullopt;
+  const auto name = std::ranges::find(names, known->second);
+  if (name == names.end()) return std::nullopt;
+  return static_cast<std::size_t>(name - names.begin());
 }
 
 void Tuning::read() {

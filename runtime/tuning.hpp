@@ -2,6 +2,7 @@
 // Included by .cpp files only.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -31,21 +32,25 @@ class Tuning {
   /// The process' own, of config().tuning_file.
   static Tuning& shared();
 
-  /// The name of the fastest way: as remembered, if it is one of `names`; else the one for which
-  /// seconds(i) is least, which is then remembered, and written to the file (beside it, then
-  /// renamed; a file that cannot be written is no error).
+  /// The fastest way, by its place in `names`: as remembered, if it is one of them; else the one
+  /// for which seconds(i) is least, where one must be clearly faster than those before it. That is
+  /// then remembered, and written to the file (beside it, then renamed; a file that cannot be
+  /// written is no error). seconds may itself ask.
   std::size_t fastest(const std::string& question, const std::vector<std::string>& names,
                       const std::function<double(std::size_t)>& seconds);
-  std::size_t measured() const noexcept { return measured_; }  ///< questions not remembered
+  std::size_t measured() const noexcept {
+    return measured_;
+  }  ///< questions that were not remembered
 
  private:
+  std::optional<std::size_t> find(const std::string& key, const std::vector<std::string>& names);
   void read();
   void write() const;
 
   std::string path_, machine_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::string> answers_;  // by machine and question
-  std::size_t measured_ = 0;
+  std::atomic<std::size_t> measured_ = 0;
 };
 
 }  // namespace weft

@@ -151,5 +151,27 @@ TEST_CASE("prologue: predictions between epochs, of a model and of its copy") {
   CHECK(predicted(fresh) == second);
 }
 
+TEST_CASE("prologue: that of the second plan runs too, though the first has none") {
+  // Slices of two rows and of one; only the smaller computes something of w alone.
+  const auto trace = [](Graph& graph, const Slice& slice) {
+    const Value x = graph.input({DType::f32, {slice.rows, 4}}, "x");
+    const Value w = graph.variable({DType::f32, {1, 4}}, "w");
+    Tensor unit = Tensor::full({4, 4}, 0);
+    for (std::size_t i = 0; i < 4; ++i) unit.data<float>()[5 * i] = 1;
+    return Traced{{x + (slice.rows == 1 ? matmul(w, graph.constant(unit)) : w)}, {}};
+  };
+  Variables variables;
+  variables.set("w", Tensor::of<float>({1, 4}, {1, 2, 3, 4}));
+  Executable executable = compile_batch(3, trace, variables, {.replicas = 2, .poison = true});
+  const Tensor x = Tensor::full({3, 4}, 10);
+  for (const float more : {0.0f, 5.0f}) {
+    variables.set("w", Tensor::of<float>({1, 4}, {1 + more, 2, 3, 4}));
+    for (int again = 0; again < 2; ++again) {
+      CHECK(run(executable, x) == std::vector<float>{11 + more, 12, 13, 14, 11 + more, 12, 13, 14,
+                                                     11 + more, 12, 13, 14});
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weft

@@ -11,6 +11,13 @@ Plan prologue(Plan plan) {
   // What the run itself changes is not kept; nor is what replaces it.
   std::vector<bool> fixed(plan.buffers.size()), excluded(plan.buffers.size());
   for (const auto& [variable, next] : plan.updates) excluded[variable] = excluded[next] = true;
+  // Nor what several steps write: the first only prepares it for the others.
+  std::vector<std::size_t> writers(plan.buffers.size());
+  for (const Step& step : plan.steps) {
+    for (const BufferId id : step.writes) {
+      if (++writers[id] > 1) excluded[id] = true;
+    }
+  }
   for (BufferId id = 0; id < plan.buffers.size(); ++id) {
     const auto kind = plan.buffers[id].kind;
     fixed[id] = !excluded[id] && (kind == Buffer::Kind::variable || kind == Buffer::Kind::constant);
