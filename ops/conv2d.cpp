@@ -455,7 +455,9 @@ struct Conv2d : Geometry {
       }
     };
     auto list = candidates(l, 0, l.input(0), std::nullopt, l.output(0));
-    std::ranges::stable_partition(list, trains);
+    if (const auto first = std::ranges::find_if(list, trains); first != list.end()) {
+      std::rotate(list.begin(), first, first + 1);
+    }
     list = with_winograd(l, list, *this, Pass::forward, l.input(0).shape, l.input(1).shape,
                          l.output(0).shape);
     const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, [&](const Candidate& c) {

@@ -131,7 +131,7 @@ TEST_CASE("winograd: a residual is added where it lies, or where it is copied to
 
 /// The largest difference between runs with Winograd and without, of the second of two runs.
 double difference(const std::vector<Value>& outputs, const Feeds& feeds, std::size_t replicas) {
-  Executable with = compile(outputs, {.replicas = replicas}),
+  Executable with = compile(outputs, {.replicas = replicas, .poison = true}),
              without = compile(outputs, {.replicas = replicas, .winograd = false});
   if (onednn::isa() == "AVX-512") CHECK(uses_winograd(with));
   with.run(feeds);
