@@ -15,6 +15,7 @@
 #include "runtime/config.hpp"
 #include "runtime/team.hpp"
 #include "runtime/threads.hpp"
+#include "tests/held_team.hpp"
 #include "tests/messages.hpp"
 
 namespace weft {
@@ -356,18 +357,9 @@ TEST_CASE("replicas: one of them needs no other thread, whoever holds the team")
   const Value x = graph.input({DType::f32, {1, 16}}, "x");
   Executable executable =
       compile({relu(matmul(x, graph.constant(Tensor::full({16, 4}, 1))))}, {.threads = 2});
-  std::atomic<bool> held{false}, done{false};
-  std::thread other([&] {
-    Team::of(2)->run(1, [&](std::size_t) {
-      held = true;
-      while (!done) std::this_thread::yield();
-    });
-  });
-  while (!held) std::this_thread::yield();
+  const test::HeldTeam held(2);
   executable.step();  // would never return if it waited for the team
   CHECK(executable.output(0).elements() == 4);
-  done = true;
-  other.join();
 }
 
 TEST_CASE("replicas: what they cannot agree on is refused") {

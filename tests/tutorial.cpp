@@ -14,6 +14,7 @@
 #include "nn/nn.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/team.hpp"
+#include "tests/held_team.hpp"
 
 // Every allocation of this program comes by here; while `watching`, those whose caller is not
 // oneDNN or OpenMP count. (oneDNN 2.6 allocates a few words in each call of a primitive; that is
@@ -177,19 +178,10 @@ TEST_CASE("tutorial: batches on their way through fit and predict allocate nothi
 
   // One image is predicted without another thread, so nobody who holds the replicas is waited for.
   model.predict(data.rows(0, 1), {.verbose = 0});
-  std::atomic<bool> held{false}, done{false};
-  std::thread other([&] {
-    Team::of(2)->run(1, [&](std::size_t) {
-      held = true;
-      while (!done) std::this_thread::yield();
-    });
-  });
-  while (!held) std::this_thread::yield();
+  const test::HeldTeam held(2);
   first = 1;
   last = 4;
   model.predict(data.rows(0, 6), {.batch_size = 1, .verbose = 0, .callbacks = {watch}});
-  done = true;
-  other.join();
   CHECK(!watching);
   CHECK(allocations == 0);
 }
