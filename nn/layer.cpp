@@ -1,6 +1,7 @@
 #include "nn/layer.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "graph/print.hpp"
@@ -9,20 +10,22 @@
 
 namespace weft::nn {
 
-Value Scope::parameter(std::string_view name, const Shape& shape, const Initializer& initializer) {
-  return weight(name, shape, true, initializer);
+Value Scope::parameter(std::string_view name, const Shape& shape, const Initializer& initializer,
+                       const Regularizer& regularizer, const Constraint& constraint) {
+  return weight(name, shape, true, initializer, regularizer, constraint);
 }
 
 Value Scope::state(std::string_view name, const Shape& shape, float fill) {
-  return weight(name, shape, false, Constant{fill});
+  return weight(name, shape, false, Constant{fill}, {}, {});
 }
 
 Value Scope::state(std::string_view name, const Shape& shape, const Initializer& initializer) {
-  return weight(name, shape, false, initializer);
+  return weight(name, shape, false, initializer, {}, {});
 }
 
-Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
-                    const Initializer& initializer) {
+Value Scope::weight(std::string_view name, const Shape& shape, bool is_parameter,
+                    const Initializer& initializer, const Regularizer& regularizer,
+                    const Constraint& constraint) {
   const std::string full = prefix_ + std::string(name);
   if (!names_.take(std::string(name))) {
     fail<ArgumentError>(
@@ -35,8 +38,10 @@ Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
   const Variables& home = home_ ? *home_ : variables;
   const std::string own = full.substr(home_prefix_);  // its name there
   const std::pair<const void*, std::string> key{&home.store(), own};
+  const bool trainable = is_parameter && trainable_;
   if (const auto found = trace_->index.find(key); found != trace_->index.end()) {
-    const Trace::Weight& weight = trace_->weights[found->second];
+    Trace::Weight& weight = trace_->weights[found->second];
+    weight.trainable = weight.trainable && trainable;
     if (weight.value.shape() != shape) {
       fail<ShapeError>(
           "scope: \"{}\" is shared by two calls, but the first needs it as {} and the second as "
@@ -65,7 +70,8 @@ Value Scope::weight(std::string_view name, const Shape& shape, bool trainable,
   }
   const Value value = trace_->graph.variable(type, full);
   trace_->index.emplace(key, trace_->weights.size());
-  trace_->weights.push_back({full, value, trainable, home_prefix_});
+  trace_->weights.push_back(
+      {full, value, is_parameter, trainable, home_prefix_, regularizer, constraint});
   return value;
 }
 
@@ -101,6 +107,14 @@ void Scope::update_uniform(Value state, Value next) {
   trace_->updates.push_back({state, next});
 }
 
+void Scope::add_loss(Value loss) {
+  if (!loss || loss.type() != Type{DType::f32, {}}) {
+    fail<TypeError>("scope: a loss must be f32[], not {}",
+                    loss ? fmt::format("{}", loss.type()) : "an empty Value");
+  }
+  trace_->losses.push_back(loss);
+}
+
 Scope::RandomSource Scope::random() {
   if (!trace_->random_key) {
     trace_->random_key = trace_->graph.input({DType::s32, {2}}, "random_key");
@@ -120,24 +134,29 @@ std::string Scope::name_for(const Layer& layer) {
   return name;
 }
 
-Scope Scope::below(const std::string& name) const {
+Scope Scope::below(const std::string& name, const Layer& layer) const {
   Scope inner(*trace_);
   inner.prefix_ = prefix_ + name + '/';
   inner.home_ = home_;
   inner.home_prefix_ = home_prefix_;
+  inner.trainable_ = trainable_ && layer.trainable();
+  if (trace_->trainable != nullptr) {
+    const auto then = trace_->trainable->find(layer.identity());
+    if (then != trace_->trainable->end()) inner.trainable_ = trainable_ && then->second;
+  }
   return inner;
 }
 
 std::vector<Value> Scope::call(const std::string& name, const Layer& layer,
                                const std::vector<Value>& inputs) {
-  Scope inner = below(name);
+  Scope inner = below(name, layer);
   const NameScope named(trace_->graph, name);
   return layer.self_->call(inner, inputs);
 }
 
 std::vector<Value> Scope::call_owner(const std::string& name, const Layer& layer,
                                      const std::vector<Value>& inputs) {
-  Scope inner = below(name);
+  Scope inner = below(name, layer);
   inner.home_ = layer.weights();
   inner.home_prefix_ = inner.prefix_.size();
   const NameScope named(trace_->graph, name);
@@ -162,9 +181,22 @@ void Layer::expect_one_input(std::string_view type, std::size_t inputs) {
   if (inputs != 1) fail<ArgumentError>("{}: it takes one input, but {} were given", type, inputs);
 }
 
+namespace {
+std::atomic<std::uint64_t> freezes_so_far{0};
+}
+
+void Layer::set_trainable(bool trainable) const {
+  if (self_->trainable != trainable) ++freezes_so_far;
+  self_->trainable = trainable;
+  self_->set_inner_trainable(trainable);
+}
+
+std::uint64_t Layer::freezes() noexcept { return freezes_so_far; }
+
 Layer Layer::clone() const {
   Layer copy = *this;
   copy.self_ = self_->clone();
+  copy.self_->trainable = trainable();
   Variables weights = copy.weights();
   for (const std::string& name : this->weights().names()) {
     weights.set(name, this->weights().get(name));

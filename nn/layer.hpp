@@ -24,8 +24,10 @@
 #include <vector>
 
 #include "graph/graph.hpp"
+#include "nn/constraints.hpp"
 #include "nn/initializers.hpp"
 #include "nn/names.hpp"
+#include "nn/regularizers.hpp"
 #include "runtime/compile.hpp"
 #include "runtime/variables.hpp"
 
@@ -41,8 +43,11 @@ struct Trace {
   struct Weight {
     std::string name;  ///< "conv2d/kernel": also its name in `variables`
     Value value;
-    bool trainable;
+    bool is_parameter;      ///< of parameter(), not of state()
+    bool trainable;         ///< a parameter of a layer that is not frozen
     std::size_t owner = 0;  ///< how much of the name is that of the layer that a model called
+    Regularizer regularizer{};
+    Constraint constraint{};
   };
 
   Graph& graph;
@@ -53,9 +58,13 @@ struct Trace {
   float share = 1;           ///< the slice's rows / the batch's rows
   std::vector<Weight> weights{};
   std::vector<Update> updates{};  ///< in training only
+  std::vector<Value> losses{};    ///< what layers add to the loss: Scope::add_loss
   Value random_key{};             ///< input "random_key", if a layer asked for it
   std::uint32_t random_streams = 0;
   bool types_only = false;  ///< only types are asked for: no weight is initialized
+  /// Which layers were trainable when the model was compiled, by identity; of others, their own
+  /// word counts.
+  const std::map<const void*, bool>* trainable = nullptr;
   /// Where a weight is in `weights`, by the set of variables it lives in and its name there.
   std::map<std::pair<const void*, std::string>, std::size_t> index{};
 };
@@ -67,11 +76,15 @@ class Scope {
   explicit Scope(Trace& trace) : trace_(&trace) {}
 
   /// A tensor that training adjusts.
-  ///   name     "kernel": unique within this call of the layer
-  ///   returns  f32 of that shape; what an earlier call of the same layer made, if there was one
-  ///   throws   ArgumentError for a name used twice; ShapeError if it exists with another shape
+  ///   name         "kernel": unique within this call of the layer
+  ///   regularizer  what it adds to the loss, once, however often the layer is called
+  ///   constraint   what it is held to after each step
+  ///   returns      f32 of that shape; what an earlier call of the same layer made, if there was
+  ///   one throws       ArgumentError for a name used twice; ShapeError if it exists with another
+  ///   shape
   Value parameter(std::string_view name, const Shape& shape,
-                  const Initializer& initializer = "glorot_uniform");
+                  const Initializer& initializer = "glorot_uniform",
+                  const Regularizer& regularizer = {}, const Constraint& constraint = {});
   /// A tensor that is kept, and saved, but not trained: a running mean. See update().
   Value state(std::string_view name, const Shape& shape, float fill = 0);
   Value state(std::string_view name, const Shape& shape, const Initializer& initializer);
@@ -90,7 +103,15 @@ class Scope {
   };
   RandomSource random();
 
+  /// Adds to the loss that is minimized and shown. Where replicas share the batch, what each of
+  /// them adds is summed: a mean over the slice must be multiplied by share(). Throws TypeError
+  /// unless it is f32[].
+  void add_loss(Value loss);
+
   bool training() const noexcept { return trace_->training; }
+  /// False within a layer that is frozen: its parameters stay as they are, and what it keeps should
+  /// stay too.
+  bool trainable() const noexcept { return trainable_; }
   /// What part of the batch x is: less than 1 where replicas share it. The mean over the batch is
   /// the sum over replicas (ops/all_reduce.hpp) of share times the mean over the slice.
   float share() const noexcept { return trace_->share; }
@@ -108,9 +129,10 @@ class Scope {
 
  private:
   friend class Layer;
-  Scope below(const std::string& name) const;
-  Value weight(std::string_view name, const Shape& shape, bool trainable,
-               const Initializer& initializer);
+  Scope below(const std::string& name, const Layer& layer) const;
+  Value weight(std::string_view name, const Shape& shape, bool is_parameter,
+               const Initializer& initializer, const Regularizer& regularizer,
+               const Constraint& constraint);
   Tensor initial(const std::string& name, const Shape& shape, const Initializer& initializer) const;
   std::string name_for(const Layer& layer);
 
@@ -121,6 +143,7 @@ class Scope {
   std::map<const void*, std::string> layers_;
   std::optional<Variables> home_;  // of the layer that a model called: where its weights live
   std::size_t home_prefix_ = 0;    // how much of prefix_ its names lack
+  bool trainable_ = true;
 };
 
 template <class T>
@@ -159,6 +182,7 @@ class Layer {
       Layer(T layer, std::string name = {})
       : name_(std::move(name)), self_(std::make_shared<const Erased<T>>(std::move(layer))) {
     if (name_.empty()) name_ = self_->given_name();
+    self_->trainable = self_->given_trainable();
   }
 
   /// Appends the layer to x's graph, in a scope of its own below the given one.
@@ -185,6 +209,16 @@ class Layer {
     return self_->id() == typeid(T) ? &static_cast<const Erased<T>&>(*self_).layer : nullptr;
   }
 
+  /// Whether training adjusts its weights, and those of layers in it; true unless
+  /// layer.config.trainable says otherwise. A frozen BatchNormalization normalizes by what it has
+  /// kept, also in training. A model that is compiled trains on as it was when it was compiled.
+  bool trainable() const noexcept { return self_->trainable; }
+  /// Also of all layers in a model (or in any layer that has a set_trainable of its own).
+  void set_trainable(bool trainable) const;
+  /// How often any layer was frozen or thawed, so that what was derived from it can be seen to be
+  /// old.
+  static std::uint64_t freezes() noexcept;
+
   /// What it has of weights, by their names in it, "kernel"; none before a model made them.
   const Variables& weights() const noexcept { return self_->weights; }
   /// Another layer of the same type, arguments and name, with weights of its own that are equal
@@ -204,8 +238,11 @@ class Layer {
     virtual std::string type() const = 0;
     virtual std::string given_name() const = 0;
     virtual Shape input_shape() const = 0;
+    virtual bool given_trainable() const = 0;
+    virtual void set_inner_trainable(bool trainable) const = 0;
     virtual const std::type_info& id() const = 0;
     Variables weights{};
+    mutable bool trainable = true;
   };
   template <class T>
   struct Erased final : Concept {
@@ -236,6 +273,16 @@ class Layer {
       } else {
         return {};
       }
+    }
+    bool given_trainable() const override {
+      if constexpr (requires { bool(layer.config.trainable); }) {
+        return layer.config.trainable;
+      } else {
+        return true;
+      }
+    }
+    void set_inner_trainable(bool trainable) const override {
+      if constexpr (requires { layer.set_trainable(trainable); }) layer.set_trainable(trainable);
     }
     T layer;
   };

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nn/layers.hpp"
+#include "nn/core.hpp"
 
 namespace weft::nn {
 

@@ -75,6 +75,11 @@ Model::Model(const Model& other)
       optimizer_traced_(other.optimizer_traced_) {
   Network::Clones clones;
   network_ = other.network_.clone(clones);
+  for (const auto& [layer, trainable] : other.trainable_) {
+    if (const auto clone = clones.find(layer); clone != clones.end()) {
+      trainable_[clone->second.identity()] = trainable;
+    }
+  }
   // The layers' clones have brought their weights.
   std::set<std::string> weights;
   for (const Weight& weight : other.weights_) weights.insert(weight.name);
@@ -156,6 +161,8 @@ void Model::compile(TrainOptions options) {
     }
   }
   training_ = std::move(options);
+  trainable_.clear();
+  network_.collect_trainable(trainable_);
   compiled_.clear();
   optimizer_traced_ = false;
   const std::string& name = training_->optimizer.name;
@@ -258,7 +265,7 @@ std::vector<Value> Model::append(Trace& trace, std::int64_t batch) const {
 }
 
 void Model::build() {
-  if (built_) return;
+  if (built_ && freezes_ == Layer::freezes()) return;
   expect_input_shape("build");
   outputs_.clear();
   {
@@ -287,15 +294,17 @@ void Model::build() {
     const auto last = std::find_if(first, made.end(), [&](const Trace::Weight& weight) {
       return owner(weight) != owner(*first);
     });
-    for (const bool trainable : {true, false}) {
+    // Freezing a layer does not change the order.
+    for (const bool parameters : {true, false}) {
       for (auto weight = first; weight != last; ++weight) {
-        if (weight->trainable != trainable) continue;
-        weights_.push_back({weight->name, weight->value.shape(), trainable});
+        if (weight->is_parameter != parameters) continue;
+        weights_.push_back({weight->name, weight->value.shape(), weight->trainable});
       }
     }
     first = last;
   }
   built_ = true;
+  freezes_ = Layer::freezes();
 }
 
 std::vector<Model::Weight> Model::weights() {
@@ -433,6 +442,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
 Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice,
                           const std::vector<Type>& y_types) {
   Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
+  trace.trainable = &trainable_;
   std::vector<Value> outputs = append(trace, slice.rows);
   if (mode != Mode::predict) {
     outputs = append_losses(trace, outputs, y_types);
@@ -469,10 +479,25 @@ std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& 
       metrics.push_back(mean_of(metric.name, metric(predictions[i], target)));
     }
   }
+  if (const Value added = added_losses(trace)) total = total + added;
   std::vector<Value> outputs{total};
   if (losses.size() > 1) outputs.insert(outputs.end(), losses.begin(), losses.end());
   outputs.insert(outputs.end(), metrics.begin(), metrics.end());
   return outputs;
+}
+
+/// What weights and layers add to the loss: a slice's share of it. Empty if nothing.
+Value Model::added_losses(const Trace& trace) const {
+  const NameScope named(trace.graph, "loss");
+  Value of_weights, total;
+  for (const Trace::Weight& weight : trace.weights) {
+    if (!weight.regularizer || !weight.trainable) continue;
+    const Value penalty = weight.regularizer(weight.value);
+    of_weights = of_weights ? of_weights + penalty : penalty;
+  }
+  if (of_weights) total = trace.replicas == 1 ? of_weights : of_weights * trace.share;
+  for (const Value& loss : trace.losses) total = total ? total + loss : loss;
+  return total;
 }
 
 /// The gradients of the loss, summed over replicas, and what the optimizer makes of them.
@@ -483,6 +508,10 @@ void Model::append_training(Trace& trace, Value loss) {
     if (!weight.trainable) continue;
     trained.push_back(weight);
     parameters.push_back(weight.value);
+  }
+  if (trained.empty()) {
+    fail("fit: model \"{}\" has no trainable weights: set_trainable(true) and compile() again",
+         name());
   }
   std::vector<Value> slopes;
   {
@@ -495,7 +524,9 @@ void Model::append_training(Trace& trace, Value loss) {
   OptimizerScope scope(trace, optimizer.name, optimizer.learning_rate);
   for (std::size_t i = 0; i < trained.size(); ++i) {
     scope.for_parameter(trained[i]);
-    trace.updates.push_back({parameters[i], optimizer(scope, parameters[i], slopes[i])});
+    Value next = optimizer(scope, parameters[i], slopes[i]);
+    if (trained[i].constraint) next = trained[i].constraint(next);
+    trace.updates.push_back({parameters[i], next});
   }
   for (const auto& [name, fill] : scope.slots()) slots_.emplace(name, fill);
   optimizer_traced_ = true;

@@ -125,6 +125,10 @@ class Model {
   std::vector<std::string> input_names() const;
   /// What its outputs are named in compile(), logs and history: the layers that make them.
   std::vector<std::string> output_names() const { return network_.output_names(); }
+  /// Layer::set_trainable of the model and all layers in it. What was compiled before trains on as
+  /// it was: compile() again to make it count.
+  void set_trainable(bool trainable) { Layer(*this).set_trainable(trainable); }
+  bool trainable() const { return Layer(*this).trainable(); }
   virtual std::string type() const { return "Functional"; }  ///< also as a layer
   /// As given, or else made of the type's.
   std::string name() const { return config.name.empty() ? snake_case(type()) : config.name; }
@@ -138,7 +142,8 @@ class Model {
   /// and for two metrics of one name.
   void compile(TrainOptions options);
   /// Trains; on from where an earlier call ended.
-  ///   throws  Error before compile(); ShapeError for samples or targets that do not fit the model;
+  ///   throws  Error before compile(), and if all weights are frozen; ShapeError for samples or
+  ///   targets that do not fit the model;
   ///           ArgumentError for labels that are no class, and options out of range
   History fit(const Dataset& data, const FitOptions& options = {});
   History fit(const Tensor& x, const Tensor& y, const FitOptions& options = {});
@@ -226,17 +231,20 @@ class Model {
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
                                    const std::vector<Type>& targets);
   void append_training(Trace& trace, Value loss);
+  Value added_losses(const Trace& trace) const;
   /// Parameters of the optimizer; 0 until training begins.
   std::int64_t count_optimizer_params() const;
   Logs run(const Run& run);
 
   Variables variables_;
   std::optional<TrainOptions> training_;
-  std::map<std::string, float> slots_;  // that were traced, with what they start as
+  std::map<const void*, bool> trainable_;  // which layers were, at compile(), by identity
+  std::map<std::string, float> slots_;     // that were traced, with what they start as
   bool optimizer_traced_ = false;
   std::map<std::string, std::shared_ptr<Compiled>> compiled_;
   // What build() found out.
   bool built_ = false;
+  std::uint64_t freezes_ = 0;  // Layer::freezes() then
   std::vector<Weight> weights_;
   std::vector<Type> outputs_;  // without the batch
   mutable std::optional<Layer>

@@ -70,6 +70,19 @@ std::vector<std::string> Network::output_names() const {
   return result;
 }
 
+void Network::set_trainable(bool trainable) const {
+  for (const Member& member : layers) member.layer.set_trainable(trainable);
+}
+
+void Network::collect_trainable(std::map<const void*, bool>& trainable) const {
+  for (const Member& member : layers) {
+    trainable[member.layer.identity()] = member.layer.trainable();
+    if (const auto* nested = member.layer.as<NestedModel>()) {
+      nested->network.collect_trainable(trainable);
+    }
+  }
+}
+
 Network Network::clone(Clones& clones) const {
   Network copy = *this;
   for (Member& member : copy.layers) {
@@ -79,8 +92,10 @@ Network Network::clone(Clones& clones) const {
       continue;
     }
     if (const auto* nested = member.layer.as<NestedModel>()) {
+      const bool trainable = member.layer.trainable();
       member.layer = Layer(NestedModel{nested->network.clone(clones), nested->type, nested->config},
                            member.layer.name());
+      member.layer.set_trainable(trainable);
     } else {
       member.layer = member.layer.clone();
     }

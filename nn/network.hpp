@@ -55,6 +55,10 @@ struct Network {
   /// Of the layers that the outputs come from, made unique: "dense", "dense_1".
   std::vector<std::string> output_names() const;
 
+  void set_trainable(bool trainable) const;  ///< of all layers
+  /// Whether each layer is trainable, by identity; those of models in it, too.
+  void collect_trainable(std::map<const void*, bool>& trainable) const;
+
   /// The same with layers, and so weights, of its own. `clones` says which layers are cloned
   /// already, by identity.
   using Clones = std::map<const void*, Layer>;
@@ -76,6 +80,7 @@ struct NestedModel {
   std::vector<Value> operator()(Scope& scope, const std::vector<Value>& inputs) const {
     return network(scope, inputs);
   }
+  void set_trainable(bool trainable) const { network.set_trainable(trainable); }
 };
 
 }  // namespace weft::nn

@@ -1,13 +1,6 @@
 """Writes what Keras 3 computes to data/, for tests/reference.cpp to compare Weft with.
 
-The tests need only the files, which are kept with the sources. To write them anew:
-
-    python3 -m venv /tmp/reference
-    /tmp/reference/bin/pip install keras==3.15.1 jax==0.10.2 numpy==2.4.6
-    /tmp/reference/bin/python tests/reference/generate.py
-
-All inputs come from fixed seeds, so that another run writes the same bytes; another processor may
-change the last bits of what Keras computes.
+common.py says how to run it.
 
     data/layers/    one batch of images, what Conv2D and pooling make of it; the same for Dense
     data/normalization/  a batch and weights, what BatchNormalization makes of it, in training also
@@ -20,17 +13,12 @@ change the last bits of what Keras computes.
                     by optimizer; weights are one vector, in the order of get_weights()
 """
 
-import os
-from pathlib import Path
+from common import normal, write  # before keras: it chooses the back end
 
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
+import jax
+import keras
+import numpy as np
 
-import jax  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-
-DATA = Path(__file__).parent / "data"
 BATCH_SIZE = 8
 STEPS = 20
 
@@ -39,19 +27,6 @@ ACTIVATIONS = [
     "softplus", "softsign", "swish", "silu", "mish", "gelu", "exponential", "softmax",
     "log_softmax",
 ]
-
-
-def write(name, array):
-    """Integers stay integers, the rest becomes float32."""
-    array = np.asarray(array)
-    kind = np.int32 if array.dtype.kind in "iu" else np.float32
-    path = DATA / f"{name}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array.astype(kind))
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(np.float32)
 
 
 def write_convolutions(images, rng):
