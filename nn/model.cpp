@@ -409,11 +409,15 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
   }
 }
 
+Type Model::target_type(const Dataset& data, std::size_t target, std::int64_t batch) {
+  return {fed_type(data.y(target)), with_batch(batch, data.y(target).row_shape())};
+}
+
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                                                  const Dataset& data) {
   std::vector<Type> y_types;
   for (std::size_t i = 0; mode != Mode::predict && i < data.targets(); ++i) {
-    y_types.push_back({fed_type(data.y(i)), with_batch(batch, data.y(i).row_shape())});
+    y_types.push_back(target_type(data, i, batch));
   }
   const std::string key =
       fmt::format("{} {} {} {}x{} {} {}", static_cast<int>(mode), batch, fmt::join(y_types, " "),

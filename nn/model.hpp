@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -73,6 +74,13 @@ struct EvaluateOptions {
   Console console{};
 };
 
+/// What a drawing of a model shows.
+struct DrawOptions {
+  bool shapes = true;          ///< of what layers make, without the batch
+  bool parameters = true;      ///< how many each layer has
+  std::string rankdir = "TB";  ///< from top to bottom, or "LR": from left to right
+};
+
 /// A functional model: what lies between symbols, with any number of inputs and outputs. A copy has
 /// weights of its own and starts with the same numbers. The same seeds, data, threads and
 /// replicas give the same results to the last bit. (Left to itself, a model measures how many
@@ -136,6 +144,18 @@ class Model {
   /// Layers, output shapes and numbers of parameters, as Keras prints them; and what layers are
   /// connected to, where they are no chain. Throws Error if the input's shape is not known yet.
   std::string summary();
+
+  /// Draws layers and connections: a box for each call of a layer, grey where it is frozen; dotted
+  /// lines tie the calls of one layer together. The ending says how: io/drawing.hpp, which
+  /// must be linked (weft::weft has it). Throws as summary() and write_drawing do.
+  void draw(const std::filesystem::path& file, const DrawOptions& options = {});
+  /// The same drawing in Graphviz' DOT language.
+  std::string to_dot(const DrawOptions& options = {});
+  /// Draws the graph of a training step into a folder, which is made if need be: as it is traced,
+  /// and after every pass of the compiler, 00-traced.svg, 01-expand.svg, ... Throws as fit and
+  /// write_drawing do.
+  void draw_training_step(const std::filesystem::path& folder, const Dataset& data,
+                          std::int64_t batch_size, const std::string& format = "svg");
 
   /// Says how to train. State of an optimizer of the same name is reset.
   /// Throws ArgumentError for an output without a loss, for options of an output that is not there,
@@ -226,6 +246,7 @@ class Model {
   std::vector<Value> append(Trace& trace, std::int64_t batch) const;
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
+  static Type target_type(const Dataset& data, std::size_t target, std::int64_t batch);
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
   Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const std::vector<Type>& y_types);
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
@@ -235,6 +256,11 @@ class Model {
   /// Parameters of the optimizer; 0 until training begins.
   std::int64_t count_optimizer_params() const;
   Logs run(const Run& run);
+  /// Traces for one sample without making weights; returns what Network::trace does.
+  std::vector<std::vector<Value>> trace_types(Trace& trace) const;
+  /// Compiles a training step and drops it, for `watch` to see.
+  void watch_training_step(const Dataset& data, std::int64_t batch_size,
+                           const CompileOptions::Watch& watch);
 
   Variables variables_;
   std::optional<TrainOptions> training_;

@@ -91,18 +91,22 @@ struct Row {
 
 }  // namespace
 
+std::vector<std::vector<Value>> Model::trace_types(Trace& trace) const {
+  trace.types_only = true;
+  Scope scope(trace);
+  std::vector<Value> x;
+  for (const Network::Input& input : network_.inputs) {
+    x.push_back(trace.graph.input({input.dtype, with_batch(1, input.shape)}, input.name));
+  }
+  return network_.trace(scope, x);
+}
+
 std::string Model::summary() {
   expect_input_shape("summary");
   build();
   Graph graph;
   Trace trace{graph, variables_, config.seed, false};
-  trace.types_only = true;
-  Scope scope(trace);
-  std::vector<Value> x;
-  for (const Network::Input& input : network_.inputs) {
-    x.push_back(graph.input({input.dtype, with_batch(1, input.shape)}, input.name));
-  }
-  const std::vector<std::vector<Value>> made = network_.trace(scope, x);
+  const std::vector<std::vector<Value>> made = trace_types(trace);
 
   std::vector<Row> rows;
   for (const Member& member : layers()) {

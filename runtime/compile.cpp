@@ -112,12 +112,14 @@ Planned plan_graph(const Traced& traced, VariableStore& variables, const Compile
 
   std::size_t unfused = 0;  // nodes before the passes that join them
   Program program = rewrite(wanted, [](const Rewriting&) { return std::nullopt; });
+  if (options.watch) options.watch("traced", program);
   for (std::size_t i = 0; i < graph_passes.size(); ++i) {
     const GraphPass& pass = graph_passes[i];
     if (pass.fuses && !options.fuse) continue;
     if (pass.run == fuse) unfused = program.graph.size();
     program = pass.run(std::move(program));
     show(program, pass.name, i, number);
+    if (options.watch) options.watch(pass.name, program);
   }
   Plan plan;
   {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "graph/graph.hpp"
@@ -35,6 +36,9 @@ struct CompileOptions {
   bool fuse = true;            ///< join ops into one step; off only to compare
   bool check_numbers = false;  ///< look at every value for NaN; also WEFT_DEBUG=4
   bool poison = false;  ///< fill the arena with NaN before each run, to find reads of nothing
+  /// Is shown the program as it was traced, and after each pass of the compiler.
+  using Watch = std::function<void(std::string_view pass, const Program& program)>;
+  Watch watch{};
 };
 
 /// Makes an Executable of the part of a graph that the outputs and updates need. The graph is read,
