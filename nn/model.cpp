@@ -72,7 +72,8 @@ Model::Model(const Model& other)
     : config(other.config),
       training_(other.training_),
       slots_(other.slots_),
-      optimizer_traced_(other.optimizer_traced_) {
+      kept_(other.kept_),
+      averages_(other.averages_) {
   Network::Clones clones;
   network_ = other.network_.clone(clones);
   for (const auto& [layer, trainable] : other.trainable_) {
@@ -164,15 +165,17 @@ void Model::compile(TrainOptions options) {
   trainable_.clear();
   network_.collect_trainable(trainable_);
   compiled_.clear();
-  optimizer_traced_ = false;
+  kept_.clear();
+  averages_.clear();
   const std::string& name = training_->optimizer.name;
+  const LearningRate& learning_rate = training_->optimizer.learning_rate;
   for (const auto& [slot, fill] : slots_) {
     if (slot.starts_with(name + '/')) {
       variables_.set(slot, Tensor::full(variables_.type(slot).shape, fill));
     }
   }
   variables_.set(name + "/iteration", Tensor::scalar(0.0f));
-  set_learning_rate(training_->optimizer.learning_rate);
+  if (!learning_rate.is_schedule()) set_learning_rate(learning_rate.number);
 }
 
 std::vector<Model::Objective> Model::objectives(const TrainOptions& options) const {
@@ -218,27 +221,45 @@ const TrainOptions& Model::training() const {
 }
 
 double Model::learning_rate() const {
-  return variables_.get(training().optimizer.name + "/learning_rate").item<float>();
+  const Optimizer& optimizer = training().optimizer;
+  if (!optimizer.learning_rate.is_schedule()) {
+    return variables_.get(optimizer.name + "/learning_rate").item<float>();
+  }
+  // In f32, as the step computes it.
+  Graph graph;
+  const Value steps = graph.variable({DType::f32, {}}, optimizer.name + "/iteration");
+  return weft::compile({optimizer.learning_rate(steps)}, variables_).run({})[0].item<float>();
 }
 
 void Model::set_learning_rate(double rate) {
-  variables_.set(training().optimizer.name + "/learning_rate",
-                 Tensor::scalar(static_cast<float>(rate)));
+  const Optimizer& optimizer = training().optimizer;
+  if (optimizer.learning_rate.is_schedule()) {
+    fail(
+        "set_learning_rate: the learning rate of optimizer \"{}\" follows the schedule \"{}\"; "
+        "compile() it with a number to set it",
+        optimizer.name, optimizer.learning_rate.name);
+  }
+  variables_.set(optimizer.name + "/learning_rate",
+                 Tensor::scalar(static_cast<float>(LearningRate(rate).number)));
 }
 
-std::int64_t Model::iterations() const {
+std::int64_t Model::steps_taken() const {
   return static_cast<std::int64_t>(
       variables_.get(training().optimizer.name + "/iteration").item<float>());
 }
 
+std::int64_t Model::iterations() const {
+  return steps_taken() / training().optimizer.steps_an_update();
+}
+
+void Model::finish_training() {
+  if (steps_taken() == 0) return;  // there is no average yet
+  for (const auto& [weight, average] : averages_) variables_.set(weight, variables_.get(average));
+}
+
 std::int64_t Model::count_optimizer_params() const {
   std::int64_t count = 0;
-  if (!optimizer_traced_) return count;
-  for (const std::string& name : variables_.names()) {
-    if (name.starts_with(training_->optimizer.name + '/')) {
-      count += variables_.type(name).shape.elements();
-    }
-  }
+  for (const std::string& name : kept_) count += variables_.type(name).shape.elements();
   return count;
 }
 
@@ -517,23 +538,27 @@ void Model::append_training(Trace& trace, Value loss) {
     fail("fit: model \"{}\" has no trainable weights: set_trainable(true) and compile() again",
          name());
   }
+  const Optimizer& optimizer = training_->optimizer;
   std::vector<Value> slopes;
   {
     const NameScope named(trace.graph, "gradients");
-    slopes = gradients(loss, parameters);
-    for (Value& slope : slopes) slope = all_reduce(slope);
+    const auto factor = static_cast<float>(optimizer.config.loss_scale_factor.value_or(1));
+    slopes = gradients(factor == 1 ? loss : loss * factor, parameters);
+    for (Value& slope : slopes) {
+      slope = all_reduce(slope);
+      if (factor != 1) slope = slope / factor;
+    }
   }
-  const Optimizer& optimizer = training_->optimizer;
-  const NameScope named(trace.graph, optimizer.name);
-  OptimizerScope scope(trace, optimizer.name, optimizer.learning_rate);
-  for (std::size_t i = 0; i < trained.size(); ++i) {
-    scope.for_parameter(trained[i]);
-    Value next = optimizer(scope, parameters[i], slopes[i]);
-    if (trained[i].constraint) next = trained[i].constraint(next);
-    trace.updates.push_back({parameters[i], next});
+  kept_.clear();
+  for (const auto& [name, fill] : optimizer.apply(trace, trained, slopes)) {
+    slots_.emplace(name, fill);
+    kept_.push_back(name);
   }
-  for (const auto& [name, fill] : scope.slots()) slots_.emplace(name, fill);
-  optimizer_traced_ = true;
+  averages_.clear();
+  for (const Trace::Weight& weight : trained) {
+    if (!optimizer.config.use_ema) break;
+    averages_.emplace_back(weight.name, optimizer.slot_name("average", weight.name));
+  }
 }
 
 Executable& Model::training_step(const Dataset& data, std::int64_t batch_size) {

@@ -197,10 +197,12 @@ class Model {
   const Variables& variables() const noexcept { return variables_; }
   /// As given to compile(). Throws Error before.
   const TrainOptions& training() const;
-  /// Of the next steps; nothing is compiled again. Throw Error before compile().
+  /// Of the next step; nothing is compiled again. Throw Error before compile(), and for setting a
+  /// rate that follows a schedule; ArgumentError for a rate below 0.
   double learning_rate() const;
   void set_learning_rate(double rate);
-  std::int64_t iterations() const;  ///< steps since compile()
+  /// Updates of the weights since compile(): steps, divided by gradient_accumulation_steps.
+  std::int64_t iterations() const;
 
   /// The executable of a training step for batches of that size, for reports and profiles; gone
   /// with the next compile(). Throws as fit does.
@@ -252,6 +254,9 @@ class Model {
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
                                    const std::vector<Type>& targets);
   void append_training(Trace& trace, Value loss);
+  std::int64_t steps_taken() const;  ///< since compile()
+  /// Puts averages in the place of the weights, if the optimizer has them.
+  void finish_training();
   Value added_losses(const Trace& trace) const;
   /// Parameters of the optimizer; 0 until training begins.
   std::int64_t count_optimizer_params() const;
@@ -266,7 +271,9 @@ class Model {
   std::optional<TrainOptions> training_;
   std::map<const void*, bool> trainable_;  // which layers were, at compile(), by identity
   std::map<std::string, float> slots_;     // that were traced, with what they start as
-  bool optimizer_traced_ = false;
+  // Since compile(): what the optimizer keeps, and weights with the names of their averages.
+  std::vector<std::string> kept_;
+  std::vector<std::pair<std::string, std::string>> averages_;
   std::map<std::string, std::shared_ptr<Compiled>> compiled_;
   // What build() found out.
   bool built_ = false;

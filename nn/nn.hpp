@@ -16,5 +16,6 @@
 #include "nn/optimizers.hpp"
 #include "nn/progress.hpp"
 #include "nn/regularizers.hpp"
+#include "nn/schedules.hpp"
 #include "nn/sequential.hpp"
 #include "nn/symbol.hpp"

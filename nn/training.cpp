@@ -148,7 +148,7 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
     progress.begin(steps, options.epochs > 1 ? fmt::format("Epoch {}/{}", epoch + 1, options.epochs)
                                              : std::string());
     // Seeded with the number of the step, training goes the same way if it is stopped and resumed.
-    const std::int64_t iteration = iterations();
+    const std::int64_t iteration = steps_taken();
     order = in_order(train.size());
     if (options.shuffle) {
       Random random(options.seed, fmt::format("shuffle {}", iteration));
@@ -176,6 +176,7 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
     history.append(epoch, logs);
     progress.finish(logs);
   }
+  finish_training();
   notify(options.callbacks, &Callback::on_train_end, *this, logs);
   return history;
 }

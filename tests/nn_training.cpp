@@ -299,7 +299,8 @@ TEST_CASE("training: the learning rate changes between steps") {
   model.compile(sparse);  // begins anew
   CHECK(model.iterations() == 0);
   CHECK(model.learning_rate() == doctest::Approx(0.02));
-  for (const float m : to_floats(model.variables().get("adam/m/dense/kernel"))) CHECK(m == 0);
+  for (const float m : to_floats(model.variables().get("adam/momentum/dense/kernel")))
+    CHECK(m == 0);
 }
 
 TEST_CASE("training: a user's own layer, loss, metric and optimizer") {
