@@ -163,7 +163,7 @@ TEST_CASE("layers: arguments out of range") {
   CHECK(argument_error([] {
           nn::Reshape({-1, -1});
         }) == "Reshape: sizes must be at least 1, and one may be -1, not [-1,-1]");
-  CHECK(argument_error([] { nn::Dropout(1); }) == "Dropout: rate must be in [0, 1), not 1");
+  CHECK(argument_error([] { nn::Dropout(1.5); }) == "Dropout: rate must be in [0, 1], not 1.5");
 }
 
 TEST_CASE("layers: inputs that do not fit") {
