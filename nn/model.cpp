@@ -435,6 +435,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
     result.y.push_back(input_of(result.executable, feed_name("y", y_names, i)));
   }
   result.random_key = input_of(result.executable, "random_key");
+  result.random_step = input_of(result.executable, "random_step");
   return compiled_[key] = std::make_shared<Compiled>(std::move(result));
 }
 

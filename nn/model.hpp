@@ -209,7 +209,7 @@ class Model {
   struct Compiled {
     Executable executable;
     std::vector<Tensor> x, y;  // memory that the executable reads; empty where it reads none
-    Tensor random_key;
+    Tensor random_key, random_step;
   };
   struct Run;
 
