@@ -76,8 +76,8 @@ struct Trace {
 /// A layer's view of the trace: names that it gives are below its own, "conv2d/kernel".
 class Scope {
  public:
-  /// The scope of a whole model.
-  explicit Scope(Trace& trace) : trace_(&trace) {}
+  /// The scope of a whole model, which may be frozen.
+  explicit Scope(Trace& trace, bool trainable = true) : trace_(&trace), trainable_(trainable) {}
 
   /// A tensor that training adjusts.
   ///   name         "kernel": unique within this call of the layer

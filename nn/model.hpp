@@ -126,9 +126,10 @@ class Model {
   /// What its outputs are named in compile(), logs and history: the layers that make them.
   std::vector<std::string> output_names() const { return network_.output_names(); }
   /// Layer::set_trainable of the model and all layers in it. What was compiled before trains on as
-  /// it was: compile() again to make it count.
+  /// it was: compile() again to make it count. As in Keras, no layer of a frozen model is trained,
+  /// also not one that is thawed by itself afterwards.
   void set_trainable(bool trainable) { Layer(*this).set_trainable(trainable); }
-  bool trainable() const { return Layer(*this).trainable(); }
+  bool trainable() const { return as_layer_ ? as_layer_->trainable() : trainable_; }
   virtual std::string type() const { return "Functional"; }  ///< also as a layer
   /// As given, or else made of the type's.
   std::string name() const { return config.name.empty() ? snake_case(type()) : config.name; }
@@ -223,7 +224,7 @@ class Model {
   std::vector<Objective> objectives(const TrainOptions& options) const;
   /// What evaluate() returns: the loss, each output's if there are several, and the metrics.
   std::vector<std::string> log_names(const TrainOptions& options) const;
-  std::vector<Value> append(Trace& trace, std::int64_t batch) const;
+  std::vector<Value> append(Trace& trace, std::int64_t batch, bool trainable) const;
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
@@ -238,8 +239,10 @@ class Model {
 
   Variables variables_;
   std::optional<TrainOptions> training_;
-  std::map<const void*, bool> trainable_;  // which layers were, at compile(), by identity
-  std::map<std::string, float> slots_;     // that were traced, with what they start as
+  bool trainable_ = true;                         // unless as_layer_ knows better
+  std::map<const void*, bool> trainable_layers_;  // which were, at compile(), by identity
+  bool was_trainable_ = true;                     // at compile()
+  std::map<std::string, float> slots_;            // that were traced, with what they start as
   bool optimizer_traced_ = false;
   std::map<std::string, std::shared_ptr<Compiled>> compiled_;
   // What build() found out.

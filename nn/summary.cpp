@@ -97,7 +97,7 @@ std::string Model::summary() {
   Graph graph;
   Trace trace{graph, variables_, config.seed, false};
   trace.types_only = true;
-  Scope scope(trace);
+  Scope scope(trace, trainable());
   std::vector<Value> x;
   for (const Network::Input& input : network_.inputs) {
     x.push_back(graph.input({input.dtype, with_batch(1, input.shape)}, input.name));
