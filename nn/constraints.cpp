@@ -22,9 +22,7 @@ constexpr std::array known{
 
 constexpr float epsilon = 1e-7f;  // Keras' fuzz factor
 
-Value norms(Value w, const std::vector<int>& axes) {
-  return sqrt(sum(square(w), axes, Keep::axes));
-}
+Value norms(Value w, const Axes& axis) { return sqrt(sum(square(w), axis, Keep::axes)); }
 
 }  // namespace
 
@@ -41,12 +39,12 @@ Value Constraint::operator()(Value weight) const {
 }
 
 Value MaxNorm::operator()(Value w) const {
-  const Value given = norms(w, axes);
+  const Value given = norms(w, axis);
   return w * (minimum(given, static_cast<float>(max_value)) / (given + epsilon));
 }
 
 Value MinMaxNorm::operator()(Value w) const {
-  const Value given = norms(w, axes);
+  const Value given = norms(w, axis);
   const auto low = static_cast<float>(min_value), high = static_cast<float>(max_value);
   const Value inside = maximum(minimum(given, high), low) * static_cast<float>(rate);
   const Value wanted = rate == 1 ? inside : inside + given * static_cast<float>(1 - rate);
@@ -55,6 +53,6 @@ Value MinMaxNorm::operator()(Value w) const {
 
 Value NonNeg::operator()(Value w) const { return relu(w); }
 
-Value UnitNorm::operator()(Value w) const { return w / (norms(w, axes) + epsilon); }
+Value UnitNorm::operator()(Value w) const { return w / (norms(w, axis) + epsilon); }
 
 }  // namespace weft::nn

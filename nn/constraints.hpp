@@ -6,9 +6,9 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "graph/value.hpp"
+#include "nn/axes.hpp"
 #include "nn/names.hpp"
 
 namespace weft::nn {
@@ -42,13 +42,13 @@ class Constraint {
   Function function;
 };
 
-// The objects. A norm is the root of the sum of squares over `axes`: {0} for the kernel of a dense
+// The objects. A norm is the root of the sum of squares over `axis`: 0 for the kernel of a dense
 // layer, whose columns are its units; {0, 1, 2} for that of a convolution.
 
 /// Norms above max_value become it.
 struct MaxNorm {
   double max_value = 2;
-  std::vector<int> axes{0};
+  Axes axis = 0;
   static std::string_view name() { return "max_norm"; }
   Value operator()(Value w) const;
 };
@@ -56,7 +56,7 @@ struct MaxNorm {
 /// Norms move into [min_value, max_value], by `rate` of the way.
 struct MinMaxNorm {
   double min_value = 0, max_value = 1, rate = 1;
-  std::vector<int> axes{0};
+  Axes axis = 0;
   static std::string_view name() { return "min_max_norm"; }
   Value operator()(Value w) const;
 };
@@ -69,7 +69,7 @@ struct NonNeg {
 
 /// All norms become 1.
 struct UnitNorm {
-  std::vector<int> axes{0};
+  Axes axis = 0;
   static std::string_view name() { return "unit_norm"; }
   Value operator()(Value w) const;
 };

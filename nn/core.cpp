@@ -7,6 +7,14 @@
 
 namespace weft::nn {
 
+Value with_activity_loss(Scope& scope, Value y, const Regularizer& activity_regularizer) {
+  if (!activity_regularizer) return y;
+  const Value loss = activity_regularizer(y);
+  const auto rows = static_cast<float>(y.shape().rank() == 0 ? 1 : y.shape()[0]);
+  scope.add_loss(loss * (scope.share() / rows));
+  return y;
+}
+
 Input::Input(const Shape& shape, InputConfig c) : config(std::move(c)) {
   config.input_shape = shape;
   if (shape.rank() == 0) {
@@ -29,13 +37,59 @@ Value Dense::operator()(Scope& scope, Value x) const {
   if (shape.rank() < 2) {
     fail<ShapeError>("Dense: the input must be at least f32[N,C], not {}", x.type());
   }
-  const Value kernel = scope.parameter("kernel", {shape[-1], units}, config.kernel_initializer);
+  const Value kernel = scope.parameter("kernel", {shape[-1], units}, config.kernel_initializer,
+                                       config.kernel_regularizer, config.kernel_constraint);
   // One product of two matrices, whatever the rank.
   Value y = shape.rank() == 2 ? x : reshape(x, {shape.elements() / shape[-1], shape[-1]});
   y = matmul(y, kernel);
-  if (config.use_bias) y = y + scope.parameter("bias", {units}, config.bias_initializer);
+  if (config.use_bias) {
+    y = y + scope.parameter("bias", {units}, config.bias_initializer, config.bias_regularizer,
+                            config.bias_constraint);
+  }
   if (shape.rank() != 2) y = reshape(y, shape.with(-1, units));
   return config.activation(y);
+}
+
+Embedding::Embedding(std::int64_t in, std::int64_t out, EmbeddingConfig c)
+    : input_dim(in), output_dim(out), config(std::move(c)) {
+  expect_positive("Embedding", "input_dim", input_dim);
+  expect_positive("Embedding", "output_dim", output_dim);
+  if (config.mask_zero) {
+    fail<ArgumentError>(
+        "Embedding: mask_zero must be false, since layers pass on no masks; what stands for "
+        "padding "
+        "is seen by the layers that follow, so give it a number of its own");
+  }
+}
+
+Value Embedding::operator()(Scope& scope, Value x) const {
+  const Value embeddings =
+      scope.parameter("embeddings", {input_dim, output_dim}, config.embeddings_initializer,
+                      config.embeddings_regularizer, config.embeddings_constraint);
+  return gather(embeddings, x.dtype() == DType::s32 ? x : cast(x, DType::s32));
+}
+
+Rescaling::Rescaling(std::vector<double> s, std::vector<double> o, LayerConfig c)
+    : scale(std::move(s)), offset(std::move(o)), config(std::move(c)) {
+  if (scale.empty() || offset.empty()) {
+    fail<ArgumentError>("Rescaling: scale and offset must be a number each, or one per channel");
+  }
+}
+
+Value Rescaling::operator()(Scope& scope, Value x) const {
+  const auto constant = [&](std::string_view what, const std::vector<double>& numbers) {
+    if (numbers.size() == 1) return scalar_like(x, static_cast<float>(numbers[0]));
+    const auto count = static_cast<std::int64_t>(numbers.size());
+    if (x.shape().rank() == 0 || x.shape()[-1] != count) {
+      fail<ShapeError>("Rescaling: {} has {} numbers, one per channel, but the input is {}", what,
+                       count, x.type());
+    }
+    return scope.graph().constant(
+        Tensor::of<float>({count}, std::vector<float>(numbers.begin(), numbers.end())));
+  };
+  if (x.dtype() != DType::f32) x = cast(x, DType::f32);
+  const Value scaled = x * constant("scale", scale);
+  return offset == std::vector{0.0} ? scaled : scaled + constant("offset", offset);
 }
 
 }  // namespace weft::nn

@@ -1,4 +1,5 @@
-// Input and Dense, and what the arguments of all layers have in common.
+// Input, Dense, Embedding and the simplest layers, and what the arguments of all layers have in
+// common.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,11 @@ struct LayerConfig {
   bool trainable = true;
 };
 
+/// y, the output of a layer, once its activity_regularizer (if there is one) has added its part to
+/// the loss: divided by the size of the batch, as Keras 3 does. Where replicas share the batch,
+/// each adds that of its slice, which is right for sums over samples, as l1 and l2 are.
+Value with_activity_loss(Scope& scope, Value y, const Regularizer& activity_regularizer);
+
 struct InputConfig {
   std::string name{};
   DType dtype = DType::f32;  ///< or s32, for whole numbers
@@ -52,6 +58,10 @@ struct DenseConfig {
   bool use_bias = true;
   Initializer kernel_initializer = "glorot_uniform";
   Initializer bias_initializer = "zeros";
+  Regularizer kernel_regularizer{};
+  Regularizer bias_regularizer{};
+  Constraint kernel_constraint{};
+  Constraint bias_constraint{};
   Shape input_shape{};
   std::string name{};
   bool trainable = true;
@@ -70,6 +80,58 @@ struct Dense : Symbolic<Dense> {
   static std::string_view name() { return "Dense"; }
   using Symbolic::operator();
   Value operator()(Scope& scope, Value x) const;
+};
+
+struct EmbeddingConfig {
+  Initializer embeddings_initializer = "uniform";
+  Regularizer embeddings_regularizer{};
+  Constraint embeddings_constraint{};
+  bool mask_zero = false;  ///< must stay so: layers pass on no masks
+  Shape input_shape{};
+  std::string name{};
+  bool trainable = true;
+};
+
+/// A vector for each of input_dim whole numbers.
+///   x        s32[...], or f32[...], which loses its fraction; each at least 0 and below input_dim
+///   returns  f32[...,output_dim]
+///   weights  embeddings f32[input_dim,output_dim]
+///   throws   ArgumentError unless input_dim > 0 and output_dim > 0, for mask_zero, and when a run
+///            meets a number out of range
+struct Embedding : Symbolic<Embedding> {
+  std::int64_t input_dim, output_dim;
+  EmbeddingConfig config;
+
+  Embedding(std::int64_t input_dim, std::int64_t output_dim, EmbeddingConfig config = {});
+  static std::string_view name() { return "Embedding"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+/// x scale + offset. x is f32, or s32, which becomes f32; several numbers are one for each channel,
+/// which is the last axis. Throws ArgumentError for no numbers; ShapeError for a number of channels
+/// that does not fit.
+struct Rescaling : Symbolic<Rescaling> {
+  std::vector<double> scale, offset;
+  LayerConfig config;
+
+  explicit Rescaling(double scale, double offset = 0, LayerConfig config = {})
+      : Rescaling(std::vector{scale}, std::vector{offset}, std::move(config)) {}
+  explicit Rescaling(std::vector<double> scale, std::vector<double> offset = {0},
+                     LayerConfig config = {});
+  static std::string_view name() { return "Rescaling"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+/// x itself.
+struct Identity : Symbolic<Identity> {
+  LayerConfig config;
+
+  explicit Identity(LayerConfig c = {}) : config(std::move(c)) {}
+  static std::string_view name() { return "Identity"; }
+  using Symbolic::operator();
+  Value operator()(Scope&, Value x) const { return x; }
 };
 
 }  // namespace weft::nn

@@ -16,37 +16,49 @@ Tensor filled(const Shape& shape, Draw draw) {
   return result;
 }
 
+/// Draws from the seed, if there is one, else on from the given numbers.
+template <class Draw>
+Tensor drawn(const std::optional<std::int64_t>& seed, Random& random, Draw draw) {
+  if (!seed) return draw(random);
+  Random own(static_cast<std::uint64_t>(*seed));
+  return draw(own);
+}
+
 struct Row {
   std::string_view name;
-  Initializer::Function function;
+  Initializer (*make)();
 };
 
-std::span<const Row> known() {
-  using V = VarianceScaling;
-  static const std::array rows{
-      Row{"zeros", Constant{0}},
-      Row{"ones", Constant{1}},
-      Row{"glorot_uniform", V{V::fan_avg, V::uniform, 1}},
-      Row{"glorot_normal", V{V::fan_avg, V::truncated, 1}},
-      Row{"he_uniform", V{V::fan_in, V::uniform, 2}},
-      Row{"he_normal", V{V::fan_in, V::truncated, 2}},
-      Row{"lecun_uniform", V{V::fan_in, V::uniform, 1}},
-      Row{"lecun_normal", V{V::fan_in, V::truncated, 1}},
-      Row{"random_normal", RandomNormal{}},
-      Row{"random_uniform", RandomUniform{}},
-      Row{"truncated_normal", TruncatedNormal{}},
-      Row{"orthogonal", Orthogonal{}},
-  };
-  return rows;
+constexpr std::array known{
+    Row{"zeros", []() -> Initializer { return Zeros{}; }},
+    Row{"ones", []() -> Initializer { return Ones{}; }},
+    Row{"constant", []() -> Initializer { return Constant{}; }},
+    Row{"glorot_uniform", []() -> Initializer { return GlorotUniform{}; }},
+    Row{"glorot_normal", []() -> Initializer { return GlorotNormal{}; }},
+    Row{"he_uniform", []() -> Initializer { return HeUniform{}; }},
+    Row{"he_normal", []() -> Initializer { return HeNormal{}; }},
+    Row{"lecun_uniform", []() -> Initializer { return LecunUniform{}; }},
+    Row{"lecun_normal", []() -> Initializer { return LecunNormal{}; }},
+    Row{"random_normal", []() -> Initializer { return RandomNormal{}; }},
+    Row{"normal", []() -> Initializer { return RandomNormal{}; }},
+    Row{"random_uniform", []() -> Initializer { return RandomUniform{}; }},
+    Row{"uniform", []() -> Initializer { return RandomUniform{}; }},
+    Row{"truncated_normal", []() -> Initializer { return TruncatedNormal{}; }},
+    Row{"variance_scaling", []() -> Initializer { return VarianceScaling{}; }},
+    Row{"orthogonal", []() -> Initializer { return Orthogonal{}; }},
+    Row{"identity", []() -> Initializer { return IdentityInitializer{}; }},
+};
+
+double product(const Shape& shape, const std::vector<int>& axes) {
+  double result = 1;
+  for (const int axis : axes) result *= static_cast<double>(shape[axis]);
+  return result;
 }
 
 }  // namespace
 
-Initializer::Initializer(std::string_view wanted) {
-  const Row& row = find_named("initializer", wanted, known());
-  name = row.name;
-  function = row.function;
-}
+Initializer::Initializer(std::string_view wanted)
+    : Initializer(find_named("initializer", wanted, std::span<const Row>(known)).make()) {}
 
 Fans fans_of(const Shape& shape) {
   if (shape.rank() == 0) return {1, 1};
@@ -58,48 +70,64 @@ Fans fans_of(const Shape& shape) {
   return {receptive * static_cast<double>(shape[-2]), receptive * static_cast<double>(shape[-1])};
 }
 
+Tensor Zeros::operator()(const Shape& shape, Random&) const { return Tensor::full(shape, 0.0f); }
+
+Tensor Ones::operator()(const Shape& shape, Random&) const { return Tensor::full(shape, 1.0f); }
+
 Tensor Constant::operator()(const Shape& shape, Random&) const {
   return Tensor::full(shape, static_cast<float>(value));
 }
 
-Tensor VarianceScaling::operator()(const Shape& shape, Random& random) const {
-  const Fans fans = fans_of(shape);
+Tensor VarianceScaling::operator()(const Shape& shape, Random& given) const {
+  if (!(scale > 0)) {
+    fail<ArgumentError>("VarianceScaling: scale must be above 0, not {}", scale);
+  }
+  Fans fans = fans_of(shape);
+  if (!input_axes.empty() && !output_axes.empty()) {
+    fans = {product(shape, input_axes), product(shape, output_axes)};
+  }
   const double fan = mode == fan_in    ? fans.in
                      : mode == fan_out ? fans.out
                                        : (fans.in + fans.out) / 2;
   const double variance = scale / std::max(1.0, fan);
-  if (distribution == uniform) {
-    const double limit = std::sqrt(3 * variance);
-    return filled(shape, [&] { return random.uniform(-limit, limit); });
-  }
-  if (distribution == normal) {
-    return filled(shape, [&] { return random.normal(0, std::sqrt(variance)); });
-  }
-  // The deviation of a standard normal number that is cut off at two.
-  constexpr double deviation_when_cut = 0.87962566103423978;
-  const double deviation = std::sqrt(variance) / deviation_when_cut;
-  return filled(shape, [&] { return random.truncated_normal(0, deviation); });
+  return drawn(seed, given, [&](Random& random) {
+    if (distribution == uniform) {
+      const double limit = std::sqrt(3 * variance);
+      return filled(shape, [&] { return random.uniform(-limit, limit); });
+    }
+    if (distribution == untruncated_normal) {
+      return filled(shape, [&] { return random.normal(0, std::sqrt(variance)); });
+    }
+    // The deviation of a standard normal number that is cut off at two.
+    constexpr double deviation_when_cut = 0.87962566103423978;
+    const double deviation = std::sqrt(variance) / deviation_when_cut;
+    return filled(shape, [&] { return random.truncated_normal(0, deviation); });
+  });
 }
 
-Tensor RandomNormal::operator()(const Shape& shape, Random& random) const {
-  return filled(shape, [&] { return random.normal(mean, stddev); });
+Tensor RandomNormal::operator()(const Shape& shape, Random& given) const {
+  return drawn(seed, given, [&](Random& random) {
+    return filled(shape, [&] { return random.normal(mean, stddev); });
+  });
 }
 
-Tensor TruncatedNormal::operator()(const Shape& shape, Random& random) const {
-  return filled(shape, [&] { return random.truncated_normal(mean, stddev); });
+Tensor TruncatedNormal::operator()(const Shape& shape, Random& given) const {
+  return drawn(seed, given, [&](Random& random) {
+    return filled(shape, [&] { return random.truncated_normal(mean, stddev); });
+  });
 }
 
-Tensor RandomUniform::operator()(const Shape& shape, Random& random) const {
-  return filled(shape, [&] { return random.uniform(minval, maxval); });
+Tensor RandomUniform::operator()(const Shape& shape, Random& given) const {
+  return drawn(seed, given, [&](Random& random) {
+    return filled(shape, [&] { return random.uniform(minval, maxval); });
+  });
 }
 
-Tensor Orthogonal::operator()(const Shape& shape, Random& random) const {
-  if (shape.rank() < 2) {
-    fail<ShapeError>("orthogonal: a parameter of at least 2 axes is needed, not f32{}", shape);
-  }
-  const auto columns = static_cast<std::size_t>(shape[-1]);
-  const std::size_t rows = columns == 0 ? 0 : static_cast<std::size_t>(shape.elements()) / columns;
-  const std::size_t count = std::min(rows, columns), length = std::max(rows, columns);
+namespace {
+
+/// As many random vectors, each of length 1 and orthogonal to all others.
+std::vector<std::vector<double>> orthogonal_vectors(std::size_t count, std::size_t length,
+                                                    Random& random) {
   // Gram and Schmidt's process on random vectors. It is the QR decomposition with a positive
   // diagonal of R, which makes every orthogonal matrix equally likely. Done twice for accuracy.
   std::vector<std::vector<double>> vectors(count, std::vector<double>(length));
@@ -116,13 +144,39 @@ Tensor Orthogonal::operator()(const Shape& shape, Random& random) const {
     for (const double number : vectors[i]) norm += number * number;
     for (double& number : vectors[i]) number /= std::sqrt(norm);
   }
-  Tensor result(Type{DType::f32, shape});
-  const auto out = result.data<float>();
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t c = 0; c < columns; ++c) {
-      const double number = rows >= columns ? vectors[c][r] : vectors[r][c];
-      out[r * columns + c] = static_cast<float>(gain * number);
+  return vectors;
+}
+
+}  // namespace
+
+Tensor Orthogonal::operator()(const Shape& shape, Random& given) const {
+  if (shape.rank() < 2) {
+    fail<ShapeError>("orthogonal: a parameter of at least 2 axes is needed, not f32{}", shape);
+  }
+  const auto columns = static_cast<std::size_t>(shape[-1]);
+  const std::size_t rows = columns == 0 ? 0 : static_cast<std::size_t>(shape.elements()) / columns;
+  return drawn(seed, given, [&](Random& random) {
+    const auto vectors =
+        orthogonal_vectors(std::min(rows, columns), std::max(rows, columns), random);
+    Tensor result(Type{DType::f32, shape});
+    const auto out = result.data<float>();
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < columns; ++c) {
+        const double number = rows >= columns ? vectors[c][r] : vectors[r][c];
+        out[r * columns + c] = static_cast<float>(gain * number);
+      }
     }
+    return result;
+  });
+}
+
+Tensor IdentityInitializer::operator()(const Shape& shape, Random&) const {
+  if (shape.rank() != 2) {
+    fail<ShapeError>("identity: a matrix is needed, not f32{}", shape);
+  }
+  Tensor result = Tensor::full(shape, 0.0f);
+  for (std::int64_t i = 0; i < std::min(shape[0], shape[1]); ++i) {
+    result.data<float>()[static_cast<std::size_t>(i * shape[1] + i)] = static_cast<float>(gain);
   }
   return result;
 }

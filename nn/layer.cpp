@@ -122,6 +122,16 @@ Scope::RandomSource Scope::random() {
   return {trace_->random_key, trace_->random_streams++};
 }
 
+Scope::RandomSource Scope::random(std::optional<std::int64_t> seed) {
+  if (!seed) return random();
+  if (!trace_->random_step) {
+    trace_->random_step = trace_->graph.input({DType::s32, {2}}, "random_step");
+  }
+  const std::uint32_t draw = trace_->seeded_draws[prefix_]++;
+  Random numbers(static_cast<std::uint64_t>(*seed), fmt::format("draw {}", draw));
+  return {trace_->random_step, static_cast<std::uint32_t>(numbers.bits())};
+}
+
 std::string Scope::name_for(const Layer& layer) {
   const void* identity = layer.self_.get();
   if (const auto known = layers_.find(identity); known != layers_.end()) return known->second;

@@ -61,6 +61,10 @@ struct Trace {
   std::vector<Value> losses{};    ///< what layers add to the loss: Scope::add_loss
   Value random_key{};             ///< input "random_key", if a layer asked for it
   std::uint32_t random_streams = 0;
+  /// Input "random_step", if a layer with a seed of its own asked for it: s32[2], the step and the
+  /// replica.
+  Value random_step{};
+  std::map<std::string, std::uint32_t> seeded_draws{};  ///< of such layers, by scope
   bool types_only = false;  ///< only types are asked for: no weight is initialized
   /// Which layers were trainable when the model was compiled, by identity; of others, their own
   /// word counts.
@@ -72,8 +76,8 @@ struct Trace {
 /// A layer's view of the trace: names that it gives are below its own, "conv2d/kernel".
 class Scope {
  public:
-  /// The scope of a whole model.
-  explicit Scope(Trace& trace) : trace_(&trace) {}
+  /// The scope of a whole model, which may be frozen.
+  explicit Scope(Trace& trace, bool trainable = true) : trace_(&trace), trainable_(trainable) {}
 
   /// A tensor that training adjusts.
   ///   name         "kernel": unique within this call of the layer
@@ -102,6 +106,9 @@ class Scope {
     std::uint32_t stream;
   };
   RandomSource random();
+  /// With a seed: numbers that depend on it, the step, the replica, and how often this layer has
+  /// drawn before, alone.
+  RandomSource random(std::optional<std::int64_t> seed);
 
   /// Adds to the loss that is minimized and shown. Where replicas share the batch, what each of
   /// them adds is summed: a mean over the slice must be multiplied by share(). Throws TypeError

@@ -107,4 +107,72 @@ Value Concatenate::operator()(Scope&, const std::vector<Value>& inputs) const {
   return concat(inputs, at);
 }
 
+namespace {
+
+/// Of x, all sizes but those of the batch and of one axis.
+std::vector<std::int64_t> others_of(const Shape& x, int axis) {
+  std::vector<std::int64_t> sizes(x.begin() + 1, x.end());
+  sizes.erase(sizes.begin() + (axis - 1));
+  return sizes;
+}
+
+/// x as f32[N,others,K].
+Value with_axis_last(Value x, int axis) {
+  const Shape shape = x.shape();
+  std::vector<int> order;
+  for (int k = 0; k < static_cast<int>(shape.rank()); ++k) {
+    if (k != axis) order.push_back(k);
+  }
+  order.push_back(axis);
+  std::int64_t others = 1;
+  for (const std::int64_t size : others_of(shape, axis)) others *= size;
+  return reshape(transpose(x, order), {shape[0], others, shape[axis]});
+}
+
+Value of_length_1(Value x) {
+  return x * reciprocal(sqrt(maximum(sum(square(x), {-1}, Keep::axes), 1e-14f)));
+}
+
+}  // namespace
+
+Dot::Dot(Axes a, DotConfig c) : axes(std::move(a)), config(std::move(c)) {
+  if (axes.size() != 1 && axes.size() != 2) {
+    fail<ArgumentError>("Dot: axes must be one for both inputs, or one for each, not {}",
+                        axes.size());
+  }
+}
+
+Value Dot::operator()(Scope&, const std::vector<Value>& inputs) const {
+  if (inputs.size() != 2) {
+    fail<ArgumentError>("Dot: it takes two inputs, but {} were given", inputs.size());
+  }
+  int at[2];
+  for (std::size_t i : {0, 1}) {
+    const int rank = static_cast<int>(inputs[i].shape().rank()), given = axes[axes.size() * i / 2];
+    at[i] = given < 0 ? given + rank : given;
+    if (at[i] < 1 || at[i] >= rank) {
+      fail<ArgumentError>("Dot: axis {} must be one of 1 to {}, or -1 to {}, for an input {}",
+                          given, rank - 1, 1 - rank, with_any_batch(inputs[i].shape()));
+    }
+  }
+  const Shape a = inputs[0].shape(), b = inputs[1].shape();
+  if (a[at[0]] != b[at[1]] || a[0] != b[0]) {
+    fail<ShapeError>(
+        "Dot: inputs {} do not fit: axis {} of the first and {} of the second must be "
+        "of equal size",
+        shapes_of(inputs), at[0], at[1]);
+  }
+  Value x = with_axis_last(inputs[0], at[0]), y = with_axis_last(inputs[1], at[1]);
+  if (config.normalize) {
+    x = of_length_1(x);
+    y = of_length_1(y);
+  }
+  std::vector<std::int64_t> sizes{a[0]};
+  for (const auto& others : {others_of(a, at[0]), others_of(b, at[1])}) {
+    sizes.insert(sizes.end(), others.begin(), others.end());
+  }
+  if (sizes.size() == 1) sizes.push_back(1);
+  return reshape(matmul(x, y, {.transpose_b = true}), Shape(sizes));
+}
+
 }  // namespace weft::nn

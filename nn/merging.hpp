@@ -1,9 +1,11 @@
 // Layers that make one tensor of several: nn::Add()({x, shortcut}).
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "nn/axes.hpp"
 #include "nn/core.hpp"
 
 namespace weft::nn {
@@ -81,6 +83,29 @@ struct Concatenate : Symbolic<Concatenate> {
 
   explicit Concatenate(int axis = -1, LayerConfig config = {});
   static std::string_view name() { return "Concatenate"; }
+  using Symbolic::operator();
+  Value operator()(Scope&, const std::vector<Value>& inputs) const;
+};
+
+struct DotConfig {
+  bool normalize = false;  ///< along the axes, to length 1, so that products are cosines
+  Shape input_shape{};
+  std::string name{};
+  bool trainable = true;
+};
+
+/// The sums of the products of two inputs along an axis of each, sample by sample.
+///   axes     one for both inputs, or one for each; the batch is 0
+///   inputs   f32[N,A...,K,B...] and f32[N,C...,K,D...], where K is the size of the axes
+///   returns  f32[N,A...,B...,C...,D...]; f32[N,1] if nothing but N is left
+///   throws   ArgumentError unless there are two inputs, and for other than one or two axes, and
+///            axes that are the batch or are not there; ShapeError for axes of different sizes
+struct Dot : Symbolic<Dot> {
+  Axes axes;
+  DotConfig config;
+
+  explicit Dot(Axes axes, DotConfig config = {});
+  static std::string_view name() { return "Dot"; }
   using Symbolic::operator();
   Value operator()(Scope&, const std::vector<Value>& inputs) const;
 };

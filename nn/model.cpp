@@ -71,14 +71,16 @@ Model::Model(const Symbols& inputs, const Symbols& outputs, ModelConfig model_co
 Model::Model(const Model& other)
     : config(other.config),
       training_(other.training_),
+      trainable_(other.trainable()),
+      was_trainable_(other.was_trainable_),
       slots_(other.slots_),
       kept_(other.kept_),
       averages_(other.averages_) {
   Network::Clones clones;
   network_ = other.network_.clone(clones);
-  for (const auto& [layer, trainable] : other.trainable_) {
+  for (const auto& [layer, trainable] : other.trainable_layers_) {
     if (const auto clone = clones.find(layer); clone != clones.end()) {
-      trainable_[clone->second.identity()] = trainable;
+      trainable_layers_[clone->second.identity()] = trainable;
     }
   }
   // The layers' clones have brought their weights.
@@ -98,7 +100,8 @@ Model& Model::operator=(const Model& other) {
 Model::operator Layer() const {
   if (!as_layer_) {
     const Shape shape = network_.inputs[0].shape;
-    as_layer_ = Layer(NestedModel{network_, type(), {.input_shape = shape, .name = config.name}});
+    as_layer_ = Layer(NestedModel{
+        network_, type(), {.input_shape = shape, .name = config.name, .trainable = trainable_}});
   }
   return *as_layer_;
 }
@@ -126,6 +129,7 @@ std::vector<std::string> Model::input_names() const {
 void Model::changed() {
   compiled_.clear();
   built_ = false;
+  trainable_ = trainable();
   as_layer_.reset();
 }
 
@@ -162,8 +166,9 @@ void Model::compile(TrainOptions options) {
     }
   }
   training_ = std::move(options);
-  trainable_.clear();
-  network_.collect_trainable(trainable_);
+  trainable_layers_.clear();
+  network_.collect_trainable(trainable_layers_);
+  was_trainable_ = trainable();
   compiled_.clear();
   kept_.clear();
   averages_.clear();
@@ -274,14 +279,14 @@ void Model::expect_input_shape(std::string_view who) const {
 }
 
 /// The model itself, on inputs of a batch. Returns its outputs.
-std::vector<Value> Model::append(Trace& trace, std::int64_t batch) const {
+std::vector<Value> Model::append(Trace& trace, std::int64_t batch, bool trainable) const {
   const std::vector<std::string> names = input_names();
   std::vector<Value> x;
   for (const Network::Input& input : network_.inputs) {
     x.push_back(trace.graph.input({input.dtype, with_batch(batch, input.shape)},
                                   feed_name("x", names, x.size())));
   }
-  Scope scope(trace);
+  Scope scope(trace, trainable);
   return network_(scope, x);
 }
 
@@ -294,7 +299,7 @@ void Model::build() {
     Graph graph;
     Trace types{graph, variables_, config.seed, false};
     types.types_only = true;
-    for (const Value& output : append(types, 1)) {
+    for (const Value& output : append(types, 1, trainable())) {
       const Type& type = output.type();
       if (type.shape.rank() == 0 || type.shape[0] != 1) {
         fail<ShapeError>("build: model \"{}\" must return one row per sample, but makes {} of {}",
@@ -305,7 +310,7 @@ void Model::build() {
   }
   Graph graph;
   Trace traced{graph, variables_, config.seed, false};
-  append(traced, 1);
+  append(traced, 1, trainable());
   weights_.clear();
   const std::vector<Trace::Weight>& made = traced.weights;
   const auto owner = [](const Trace::Weight& weight) {
@@ -460,6 +465,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
     result.y.push_back(input_of(result.executable, feed_name("y", y_names, i)));
   }
   result.random_key = input_of(result.executable, "random_key");
+  result.random_step = input_of(result.executable, "random_step");
   return compiled_[key] = std::make_shared<Compiled>(std::move(result));
 }
 
@@ -467,8 +473,8 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
 Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice,
                           const std::vector<Type>& y_types) {
   Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
-  trace.trainable = &trainable_;
-  std::vector<Value> outputs = append(trace, slice.rows);
+  trace.trainable = &trainable_layers_;
+  std::vector<Value> outputs = append(trace, slice.rows, was_trainable_);
   if (mode != Mode::predict) {
     outputs = append_losses(trace, outputs, y_types);
     if (mode == Mode::train) append_training(trace, outputs[0]);

@@ -134,9 +134,10 @@ class Model {
   /// What its outputs are named in compile(), logs and history: the layers that make them.
   std::vector<std::string> output_names() const { return network_.output_names(); }
   /// Layer::set_trainable of the model and all layers in it. What was compiled before trains on as
-  /// it was: compile() again to make it count.
+  /// it was: compile() again to make it count. As in Keras, no layer of a frozen model is trained,
+  /// also not one that is thawed by itself afterwards.
   void set_trainable(bool trainable) { Layer(*this).set_trainable(trainable); }
-  bool trainable() const { return Layer(*this).trainable(); }
+  bool trainable() const { return as_layer_ ? as_layer_->trainable() : trainable_; }
   virtual std::string type() const { return "Functional"; }  ///< also as a layer
   /// As given, or else made of the type's.
   std::string name() const { return config.name.empty() ? snake_case(type()) : config.name; }
@@ -231,7 +232,7 @@ class Model {
   struct Compiled {
     Executable executable;
     std::vector<Tensor> x, y;  // memory that the executable reads; empty where it reads none
-    Tensor random_key;
+    Tensor random_key, random_step;
   };
   struct Run;
 
@@ -245,7 +246,7 @@ class Model {
   std::vector<Objective> objectives(const TrainOptions& options) const;
   /// What evaluate() returns: the loss, each output's if there are several, and the metrics.
   std::vector<std::string> log_names(const TrainOptions& options) const;
-  std::vector<Value> append(Trace& trace, std::int64_t batch) const;
+  std::vector<Value> append(Trace& trace, std::int64_t batch, bool trainable) const;
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   static Type target_type(const Dataset& data, std::size_t target, std::int64_t batch);
@@ -269,8 +270,10 @@ class Model {
 
   Variables variables_;
   std::optional<TrainOptions> training_;
-  std::map<const void*, bool> trainable_;  // which layers were, at compile(), by identity
-  std::map<std::string, float> slots_;     // that were traced, with what they start as
+  bool trainable_ = true;                         // unless as_layer_ knows better
+  std::map<const void*, bool> trainable_layers_;  // which were, at compile(), by identity
+  bool was_trainable_ = true;                     // at compile()
+  std::map<std::string, float> slots_;            // that were traced, with what they start as
   // Since compile(): what the optimizer keeps, and weights with the names of their averages.
   std::vector<std::string> kept_;
   std::vector<std::pair<std::string, std::string>> averages_;

@@ -92,10 +92,10 @@ Network Network::clone(Clones& clones) const {
       continue;
     }
     if (const auto* nested = member.layer.as<NestedModel>()) {
-      const bool trainable = member.layer.trainable();
-      member.layer = Layer(NestedModel{nested->network.clone(clones), nested->type, nested->config},
-                           member.layer.name());
-      member.layer.set_trainable(trainable);
+      // Not by set_trainable(), which would freeze or thaw all layers in it.
+      NestedModel copied{nested->network.clone(clones), nested->type, nested->config};
+      copied.config.trainable = member.layer.trainable();
+      member.layer = Layer(std::move(copied), member.layer.name());
     } else {
       member.layer = member.layer.clone();
     }

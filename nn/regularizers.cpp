@@ -1,6 +1,7 @@
 #include "nn/regularizers.hpp"
 
 #include <array>
+#include <cmath>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
@@ -23,6 +24,11 @@ constexpr std::array known{
 
 Value times(double factor, Value x) { return x * static_cast<float>(factor); }
 
+void expect_factor(std::string_view regularizer, std::string_view what, double factor) {
+  if (factor >= 0 && std::isfinite(factor)) return;
+  fail<ArgumentError>("{}: {} must be finite and at least 0, not {}", regularizer, what, factor);
+}
+
 }  // namespace
 
 Regularizer::Regularizer(std::string_view wanted)
@@ -37,16 +43,25 @@ Value Regularizer::operator()(Value x) const {
   return penalty;
 }
 
-Value L1::operator()(Value x) const { return times(l1, sum(abs(x))); }
+Value L1::operator()(Value x) const {
+  expect_factor("L1", "l1", l1);
+  return times(l1, sum(abs(x)));
+}
 
-Value L2::operator()(Value x) const { return times(l2, sum(square(x))); }
+Value L2::operator()(Value x) const {
+  expect_factor("L2", "l2", l2);
+  return times(l2, sum(square(x)));
+}
 
 Value L1L2::operator()(Value x) const {
-  if (l1 == 0) return L2{l2}(x);
+  expect_factor("L1L2", "l1", l1);
+  expect_factor("L1L2", "l2", l2);
+  if (l1 == 0) return l2 == 0 ? scalar_like(x, 0) : L2{l2}(x);
   return l2 == 0 ? L1{l1}(x) : L1{l1}(x) + L2{l2}(x);
 }
 
 Value OrthogonalRegularizer::operator()(Value x) const {
+  expect_factor("OrthogonalRegularizer", "factor", factor);
   if (mode != "rows" && mode != "columns") {
     fail<ArgumentError>("OrthogonalRegularizer: mode must be \"rows\" or \"columns\", not \"{}\"",
                         mode);
@@ -59,9 +74,9 @@ Value OrthogonalRegularizer::operator()(Value x) const {
   if (count < 2) {
     fail<ShapeError>("OrthogonalRegularizer: {} has but one of its {}", x.type(), mode);
   }
-  // As Keras' normalize: no division by less than its epsilon.
-  const Value norms = maximum(sqrt(sum(square(vectors), {1}, Keep::axes)), 1e-7f);
-  const Value unit = vectors / norms;
+  // As Keras' normalize: no division by less than its epsilon. Held from 0 before the root, whose
+  // derivative is infinite there.
+  const Value unit = vectors / sqrt(maximum(sum(square(vectors), {1}, Keep::axes), 1e-14f));
   Tensor others(Type{DType::f32, {count, count}});
   for (std::int64_t i = 0; i < count * count; ++i) {
     others.data<float>()[static_cast<std::size_t>(i)] = i / count == i % count ? 0 : 1;

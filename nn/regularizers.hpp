@@ -12,9 +12,10 @@
 
 namespace weft::nn {
 
-/// Known by name: l1, l2, l1_l2 (0.01 each), orthogonal_regularizer. Else an object below, or any
-/// function of the tensor that returns f32[]. As in Keras, what weights add is part of the `loss`
-/// that is shown, in evaluation too; frozen weights add nothing.
+/// Known by name: l1, l2, l1_l2 (0.01 each, as in Keras 2; Keras 3 does not know that name),
+/// orthogonal_regularizer. Else an object below, or any function of the tensor that returns f32[].
+/// As in Keras, what weights add is part of the `loss` that is shown, in evaluation too; frozen
+/// weights add nothing.
 class Regularizer {
  public:
   using Function = std::function<Value(Value)>;
@@ -42,7 +43,8 @@ class Regularizer {
   Function function;
 };
 
-// The objects. Their members are the arguments of Keras' classes.
+// The objects. Their members are the arguments of Keras' classes; called, they throw ArgumentError
+// for a factor that is negative or not finite.
 
 /// l1 sum |w|
 struct L1 {
@@ -66,7 +68,8 @@ struct L1L2 {
 };
 
 /// Of a matrix, factor times half the sum of |cosine| over all pairs of different rows (or
-/// columns), divided by the number of pairs. Throws ShapeError for another rank, or a single row.
+/// columns), divided by the number of pairs. Throws ShapeError for another rank, or a single row;
+/// ArgumentError for another mode.
 struct OrthogonalRegularizer {
   double factor = 0.01;
   std::string mode = "rows";  ///< or "columns"

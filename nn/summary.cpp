@@ -93,7 +93,7 @@ struct Row {
 
 std::vector<std::vector<Value>> Model::trace_types(Trace& trace) const {
   trace.types_only = true;
-  Scope scope(trace);
+  Scope scope(trace, trainable());
   std::vector<Value> x;
   for (const Network::Input& input : network_.inputs) {
     x.push_back(trace.graph.input({input.dtype, with_batch(1, input.shape)}, input.name));

@@ -46,6 +46,16 @@ void write_key(Tensor& key, std::uint64_t seed, std::int64_t step) {
   }
 }
 
+/// The step and the replica, for layers with seeds of their own.
+void write_step(Tensor& key, std::int64_t step) {
+  if (!key) return;
+  const auto numbers = key.data<std::int32_t>();
+  for (std::size_t i = 0; i < numbers.size(); i += 2) {
+    numbers[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(step));
+    numbers[i + 1] = static_cast<std::int32_t>(i / 2);
+  }
+}
+
 }  // namespace
 
 /// One pass over a data set.
@@ -100,6 +110,7 @@ Logs Model::run(const Run& run) {
 
     rows = run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     write_key(step->random_key, run.seed, run.iteration + batch);
+    write_step(step->random_step, run.iteration + batch);
     step->executable.step(gather);
 
     for (std::size_t i = 0; i < names.size(); ++i) {

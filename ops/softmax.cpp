@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <vector>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
@@ -97,6 +99,87 @@ struct LogSoftmax {
         }
       });
     });
+  }
+};
+
+/// The t for which max(x - t, 0) adds up to 1, of n numbers in descending order: what the largest k
+/// give as (their sum - 1) / k, with the most k for which all of them are above it.
+template <class T>
+T sparsemax_threshold(const T* sorted, std::size_t n) {
+  T sum = 0, threshold = 0;
+  for (std::size_t k = 0; k < n; ++k) {
+    sum += sorted[k];
+    const T next = (sum - 1) / static_cast<T>(k + 1);
+    if (!(sorted[k] > next)) break;
+    threshold = next;
+  }
+  return threshold;
+}
+
+/// n numbers, each `stride` behind the last.
+template <class T>
+void sparsemax_column(const T* x, T* y, std::size_t n, std::size_t stride, std::vector<T>& sorted) {
+  sorted.resize(n);
+  for (std::size_t k = 0; k < n; ++k) sorted[k] = x[k * stride];
+  // Relative to the largest, which changes nothing, so that a 1 is not lost beside large numbers.
+  const T top = n == 0 ? 0 : *std::max_element(sorted.begin(), sorted.end());
+  for (T& number : sorted) number -= top;
+  if (std::ranges::any_of(sorted, [](T number) { return std::isnan(number); })) {
+    for (std::size_t k = 0; k < n; ++k) y[k * stride] = std::numeric_limits<T>::quiet_NaN();
+    return;
+  }
+  std::sort(sorted.begin(), sorted.end(), std::greater<T>());
+  const T threshold = sparsemax_threshold(sorted.data(), n);
+  for (std::size_t k = 0; k < n; ++k) {
+    const T above = x[k * stride] - top - threshold;
+    y[k * stride] = std::max<T>(above, 0);
+  }
+}
+
+struct Sparsemax {
+  int axis = 0;
+  static constexpr auto fields = std::tuple{field("axis", &Sparsemax::axis)};
+  static std::string_view name() { return "sparsemax"; }
+  friend bool operator==(const Sparsemax&, const Sparsemax&) = default;
+
+  std::vector<Type> infer(std::span<const Type> in) const {
+    expect_inputs(name(), in, 1);
+    expect_f32(name(), in);
+    return {in[0]};
+  }
+  // Where y > 0, dx = dy minus the mean of dy over all such places; elsewhere 0.
+  std::vector<Value> vjp(const VjpArgs& args) const {
+    const Value dy = args.cotangents[0], support = greater(args.outputs[0], 0);
+    const Value mean = sum(support * dy, {axis}, Keep::axes) / sum(support, {axis}, Keep::axes);
+    return {support * (dy - mean)};
+  }
+  std::vector<Array> evaluate(std::span<const Array> in) const {
+    Array y(in[0].shape);
+    std::vector<double> sorted;
+    for_columns(in[0].shape, [&](std::size_t at, std::size_t n, std::size_t stride) {
+      sparsemax_column(in[0].data.data() + at, y.data.data() + at, n, stride, sorted);
+    });
+    return {y};
+  }
+  void lower(Lowering& l) const {
+    const Operand x = l.read_row_major(0);
+    l.step({x}, {l.write_over(0, x)}, [op = *this, shape = l.input(0).shape](auto in, auto out) {
+      std::vector<float> sorted;
+      op.for_columns(shape, [&](std::size_t at, std::size_t n, std::size_t stride) {
+        sparsemax_column(as<float>(in[0]) + at, as<float>(out[0]) + at, n, stride, sorted);
+      });
+    });
+  }
+
+  /// Calls f(first element, count, stride) for each column along the axis.
+  template <class F>
+  void for_columns(const Shape& shape, F f) const {
+    const auto inner = static_cast<std::size_t>(strides_of(shape)[static_cast<std::size_t>(axis)]);
+    const auto n = static_cast<std::size_t>(shape[axis]);
+    const auto columns = static_cast<std::size_t>(shape.elements()) / std::max<std::size_t>(n, 1);
+    for (std::size_t column = 0; column < columns; ++column) {
+      f(column / inner * n * inner + column % inner, n, inner);
+    }
   }
 };
 
@@ -208,7 +291,7 @@ struct CrossEntropy {  // (logits, targets) -> loss
   }
 };
 
-const Register registered{Softmax{}, LogSoftmax{}, CrossEntropy{}, CrossEntropyGrad{}};
+const Register registered{Softmax{}, LogSoftmax{}, Sparsemax{}, CrossEntropy{}, CrossEntropyGrad{}};
 
 }  // namespace
 
@@ -217,6 +300,9 @@ Value softmax(Value x, int axis) {
 }
 Value log_softmax(Value x, int axis) {
   return apply(LogSoftmax{axis_of(x.shape(), axis, "log_softmax")}, {x});
+}
+Value sparsemax(Value x, int axis) {
+  return apply(Sparsemax{axis_of(x.shape(), axis, "sparsemax")}, {x});
 }
 Value softmax_cross_entropy(Value logits, Value targets) {
   return apply(CrossEntropy{}, {logits, targets});

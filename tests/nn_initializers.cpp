@@ -146,11 +146,10 @@ TEST_CASE("initializers: orthogonal") {
 }
 
 TEST_CASE("initializers: an unknown name") {
-  CHECK(
-      message_of<ArgumentError>([] { nn::Initializer("xavier"); }) ==
-      "initializer: unknown name \"xavier\"; known are zeros, ones, glorot_uniform, glorot_normal, "
-      "he_uniform, he_normal, lecun_uniform, lecun_normal, random_normal, random_uniform, "
-      "truncated_normal, orthogonal");
+  CHECK(message_of<ArgumentError>([] { nn::Initializer("xavier"); }) ==
+        "initializer: unknown name \"xavier\"; known are zeros, ones, constant, glorot_uniform, "
+        "glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, random_normal, normal, "
+        "random_uniform, uniform, truncated_normal, variance_scaling, orthogonal, identity");
   CHECK(nn::Initializer("GlorotUniform").name == "glorot_uniform");
 }
 

@@ -163,7 +163,7 @@ TEST_CASE("layers: arguments out of range") {
   CHECK(argument_error([] {
           nn::Reshape({-1, -1});
         }) == "Reshape: sizes must be at least 1, and one may be -1, not [-1,-1]");
-  CHECK(argument_error([] { nn::Dropout(1); }) == "Dropout: rate must be in [0, 1), not 1");
+  CHECK(argument_error([] { nn::Dropout(1.5); }) == "Dropout: rate must be in [0, 1], not 1.5");
 }
 
 TEST_CASE("layers: inputs that do not fit") {
@@ -230,10 +230,9 @@ TEST_CASE("layers: batch normalization keeps moments, and in training moves them
   CHECK(argument_error([] { nn::BatchNormalization({.epsilon = -1}); }) ==
         "BatchNormalization: epsilon must be at least 0, not -1");
   CHECK(argument_error([] {
-          shape_after(nn::BatchNormalization({.axis = 1}), {2, 3, 4, 4});
+          shape_after(nn::BatchNormalization({.axis = 0}), {2, 3, 4, 4});
         }) ==
-        "BatchNormalization: axis must be the last, -1, not 1; transpose f32[2,3,4,4] so that "
-        "channels come last");
+        "BatchNormalization: axis 0 must be one of 1 to 3, or -1 to -3, for an input f32[2,3,4,4]");
   CHECK(message_of<ShapeError>([] { shape_after(nn::BatchNormalization(), {2}); }) ==
         "BatchNormalization: the input must be at least f32[N,C], not f32[2]");
   CHECK(argument_error([] { nn::ReLU({.negative_slope = -0.5}); }) ==

@@ -557,10 +557,15 @@ void add_softmax(Samples& s) {
             [axis](const Values& in) { return softmax(in[0], axis); });
       s.add("log_softmax", note, {n.any(shape)},
             [axis](const Values& in) { return log_softmax(in[0], axis); });
+      s.add("sparsemax", note, {n.any(shape)},
+            [axis](const Values& in) { return sparsemax(in[0], axis); });
     }
   }
   s.add("softmax", "numbers far apart", {Tensor::of<float>({2, 3}, {0, 90, -90, 60, 61, 59})},
         [](const Values& in) { return softmax(in[0]); });
+  s.add("sparsemax", "all kept, one kept, far from 0",
+        {Tensor::of<float>({3, 3}, {0.1f, 0.3f, 0.2f, -5, 3, 1, 1000, 1000.25f, 998})},
+        [](const Values& in) { return sparsemax(in[0]); });
   s.add("softmax_cross_entropy", "one-hot", {n.any({4, 5}), n.integers({4}, 5)},
         [](const Values& in) { return softmax_cross_entropy(in[0], one_hot(in[1], 5)); });
   s.add("softmax_cross_entropy", "any targets", {n.any({2, 3, 4}), n.between({2, 3, 4}, 0, 1)},
