@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <tuple>
 
 #include "graph/array.hpp"
 #include "graph/error.hpp"
@@ -69,6 +70,28 @@ std::int64_t checked_label(double label, std::int64_t position, std::int64_t cla
                       position, classes, classes - 1);
 }
 
+std::vector<std::int64_t> all_rows(std::int64_t size) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(size));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  return rows;
+}
+
+/// Calls f(number, position) for every number of a column.
+template <class F>
+void for_each_number(const Column& column, F f) {
+  constexpr std::int64_t rows_at_once = 1024;
+  const std::int64_t row_elements = column.row_shape().elements();
+  std::vector<std::int64_t> rows;
+  for (std::int64_t first = 0; first < column.size(); first += rows_at_once) {
+    rows.resize(static_cast<std::size_t>(std::min(rows_at_once, column.size() - first)));
+    std::iota(rows.begin(), rows.end(), first);
+    Tensor part(Type{DType::f32, {static_cast<std::int64_t>(rows.size()) * row_elements}});
+    column.take(rows, part);
+    std::int64_t position = first * row_elements;
+    for (const float number : std::as_const(part).data<float>()) f(number, position++);
+  }
+}
+
 }  // namespace
 
 Column::Column(Tensor data) : data_(std::move(data)) {
@@ -132,21 +155,32 @@ void Column::take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_
   });
 }
 
-Dataset::Dataset(Tensor x, Tensor y)
-    : Dataset(std::vector{std::move(x)}, y ? std::vector{y} : std::vector<Tensor>{}) {}
+Dataset::Dataset(Tensor x, Tensor y, Tensor sample_weight)
+    : Dataset(std::vector{std::move(x)}, y ? std::vector{y} : std::vector<Tensor>{},
+              sample_weight ? std::vector{sample_weight} : std::vector<Tensor>{}) {}
 
-Dataset::Dataset(std::vector<Tensor> x, std::vector<Tensor> y) {
+Dataset::Dataset(std::vector<Tensor> x, std::vector<Tensor> y, std::vector<Tensor> sample_weight) {
+  if (sample_weight.size() > 1 && sample_weight.size() != y.size()) {
+    fail<ArgumentError>(
+        "dataset: there are {} targets, so sample weights must be one for all or {}, "
+        "not {}",
+        y.size(), y.size(), sample_weight.size());
+  }
   for (Tensor& tensor : x) x_.emplace_back(std::move(tensor));
   for (Tensor& tensor : y) y_.emplace_back(std::move(tensor));
+  for (Tensor& tensor : sample_weight) {
+    weights_.push_back(tensor ? Column(std::move(tensor)) : Column());
+  }
   const auto check = [&](std::string_view name, const std::vector<Column>& columns) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (columns[i].size() == size()) continue;
+      if (!columns[i] || columns[i].size() == size()) continue;
       fail<ShapeError>("dataset: x has {} samples, but {}{} has {}", size(), name,
                        columns.size() == 1 ? "" : fmt::format(" {}", i), columns[i].size());
     }
   };
   check("x", x_);
   check("y", y_);
+  check("sample_weight", weights_);
 }
 
 const Column& Dataset::x(std::size_t input) const {
@@ -157,6 +191,13 @@ const Column& Dataset::x(std::size_t input) const {
 const Column& Dataset::y(std::size_t target) const {
   if (target < y_.size()) return y_[target];
   fail<ArgumentError>("dataset: there is no y {}, there are {}", target, y_.size());
+}
+
+const Column& Dataset::sample_weight(std::size_t target) const {
+  static const Column none;
+  y(target);
+  if (weights_.empty()) return none;
+  return weights_[weights_.size() == 1 ? 0 : target];
 }
 
 Dataset Dataset::scaled(float scale, float offset) const {
@@ -172,6 +213,9 @@ Dataset Dataset::rows(std::int64_t first, std::int64_t last) const {
   Dataset result = *this;
   for (Column& x : result.x_) x = x.rows(first, last);
   for (Column& y : result.y_) y = y.rows(first, last);
+  for (Column& weight : result.weights_) {
+    if (weight) weight = weight.rows(first, last);
+  }
   return result;
 }
 
@@ -183,6 +227,56 @@ std::pair<Dataset, Dataset> Dataset::split(double fraction) const {
                         size());
   }
   return {rows(0, at), rows(at, size())};
+}
+
+Dataset Dataset::class_weighted(const ClassWeight& weights, std::int64_t classes) const {
+  if (targets() != 1) {
+    fail<ArgumentError>("class_weight: it is for one target, not for {}", targets());
+  }
+  for (const auto& [label, weight] : weights) {
+    if (label < 0 || (classes > 0 && label >= classes)) {
+      fail<ArgumentError>("class_weight: there is no class {}; there are {}", label,
+                          classes > 0 ? fmt::format("0 to {}", classes - 1) : "0, 1, ...");
+    }
+    if (!(weight >= 0 && std::isfinite(weight))) {
+      fail<ArgumentError>("class_weight: {} of class {} is not a finite number of at least 0",
+                          weight, label);
+    }
+  }
+  const Shape row = y_[0].row_shape();
+  if (row.rank() > 1) {
+    fail<ShapeError>(
+        "class_weight: targets must be classes [N] or [N,1], or vectors [N,K], but a "
+        "sample of y is {}",
+        row);
+  }
+  const auto width = row.elements();
+  // Of the earlier weights, all positions of a sample are multiplied.
+  const Column before = weights_.empty() ? Column() : weights_[0];
+  const Shape positions = before ? before.row_shape() : Shape();
+  std::vector<std::int64_t> sizes{size()};
+  sizes.insert(sizes.end(), positions.begin(), positions.end());
+  Tensor product = Tensor::full(Shape(sizes), 1);
+  const auto numbers = product.data<float>();
+  if (before) before.take(all_rows(size()), product);
+  std::int64_t largest_at = 0;
+  float largest = 0;
+  for_each_number(y_[0], [&](float number, std::int64_t at) {
+    const std::int64_t column = at % width;
+    if (column == 0 || number > largest) std::tie(largest, largest_at) = std::pair(number, column);
+    if (column + 1 < width) return;
+    const std::int64_t label = width > 1 ? largest_at : std::llround(number);
+    const auto found = weights.find(label);
+    if (found == weights.end()) return;
+    const std::int64_t sample = at / width, count = positions.elements();
+    for (float& weight : numbers.subspan(static_cast<std::size_t>(sample * count),
+                                         static_cast<std::size_t>(count))) {
+      weight *= static_cast<float>(found->second);
+    }
+  });
+  Dataset result = *this;
+  result.weights_ = {Column(product)};
+  return result;
 }
 
 Tensor to_categorical(const Tensor& labels, std::int64_t classes) {
@@ -204,21 +298,19 @@ Tensor to_categorical(const Tensor& labels, std::int64_t classes) {
   return result;
 }
 
-void check_labels(const Column& labels, std::int64_t classes) {
-  constexpr std::int64_t rows_at_once = 1024;
-  const std::int64_t row_elements = labels.row_shape().elements();
-  std::vector<std::int64_t> indices;
-  for (std::int64_t first = 0; first < labels.size(); first += rows_at_once) {
-    indices.resize(static_cast<std::size_t>(std::min(rows_at_once, labels.size() - first)));
-    std::iota(indices.begin(), indices.end(), first);
-    Tensor part(Type{DType::f32, {static_cast<std::int64_t>(indices.size()) * row_elements}});
-    labels.take(indices, part);
-    const auto numbers = std::as_const(part).data<float>();
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-      const std::int64_t position = first * row_elements + static_cast<std::int64_t>(i);
-      checked_label(static_cast<double>(numbers[i]), position, classes);
-    }
-  }
+void check_labels(const Column& labels, std::int64_t classes, std::optional<std::int64_t> ignored) {
+  for_each_number(labels, [&](float number, std::int64_t position) {
+    if (ignored && number == static_cast<float>(*ignored)) return;
+    checked_label(static_cast<double>(number), position, classes);
+  });
+}
+
+void check_sample_weights(const Column& weights) {
+  for_each_number(weights, [](float number, std::int64_t position) {
+    if (number >= 0 && std::isfinite(number)) return;
+    fail<ArgumentError>("sample_weight: {} at position {} is not a finite number of at least 0",
+                        number, position);
+  });
 }
 
 }  // namespace weft::nn

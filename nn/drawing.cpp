@@ -188,11 +188,9 @@ void Model::watch_training_step(const Dataset& data, std::int64_t batch_size,
     fail<ArgumentError>("draw_training_step: batch_size must be at least 1, not {}", batch_size);
   }
   prepare("draw_training_step", data, true);
-  std::vector<Type> y_types;
-  for (std::size_t i = 0; i < data.targets(); ++i)
-    y_types.push_back(target_type(data, i, batch_size));
   Graph graph;
-  const Traced traced = trace_slice(Mode::train, graph, {batch_size, batch_size, 1}, y_types);
+  const Traced traced =
+      trace_slice(Mode::train, graph, {batch_size, batch_size, 1}, target_types(data, batch_size));
   weft::compile(traced.outputs, variables_,
                 {.updates = traced.updates, .winograd = config.winograd, .watch = watch});
 }

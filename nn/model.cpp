@@ -27,15 +27,6 @@ DType fed_type(const Column& column) {
   return is_floating(column.dtype()) || column.is_scaled() ? DType::f32 : DType::s32;
 }
 
-/// The mean over the batch of what a loss or metric returned for its samples.
-Value batch_mean(std::string_view who, Value per_sample) {
-  if (!per_sample || per_sample.dtype() != DType::f32) {
-    fail<TypeError>("{}: it must return f32 numbers, not {}", who,
-                    per_sample ? fmt::format("{}", per_sample.type()) : "an empty Value");
-  }
-  return per_sample.shape().rank() == 0 ? per_sample : mean(per_sample);
-}
-
 /// The tensor that step() reads; empty if the executable does not need it.
 Tensor input_of(Executable& executable, const std::string& name) {
   try {
@@ -61,6 +52,12 @@ void about_output(const std::string& output, bool several, F f) {
 /// "x", or "x/left" if there are several.
 std::string feed_name(const char* kind, const std::vector<std::string>& names, std::size_t i) {
   return names.size() == 1 ? kind : fmt::format("{}/{}", kind, names[i]);
+}
+
+/// "sample_weight" if there is one column for all outputs.
+std::string weight_name(const std::vector<std::string>& outputs, std::size_t columns,
+                        std::size_t i) {
+  return columns == 1 ? "sample_weight" : feed_name("sample_weight", outputs, i);
 }
 
 }  // namespace
@@ -128,6 +125,7 @@ std::vector<std::string> Model::input_names() const {
 
 void Model::changed() {
   compiled_.clear();
+  checked_.clear();
   built_ = false;
   trainable_ = trainable();
   as_layer_.reset();
@@ -159,7 +157,7 @@ void Model::compile(TrainOptions options) {
     fail<ArgumentError>("compile: output \"{}\" has no loss", objective.output);
   }
   std::set<std::string> names;
-  for (const std::string& name : log_names(options)) {
+  for (const auto& [name, _] : logs(options)) {
     if (!names.insert(name).second) {
       fail<ArgumentError>("compile: the name \"{}\" is taken; metrics need names of their own",
                           name);
@@ -172,6 +170,7 @@ void Model::compile(TrainOptions options) {
   compiled_.clear();
   kept_.clear();
   averages_.clear();
+  checked_.clear();
   const std::string& name = training_->optimizer.name;
   const LearningRate& learning_rate = training_->optimizer.learning_rate;
   for (const auto& [slot, fill] : slots_) {
@@ -184,36 +183,52 @@ void Model::compile(TrainOptions options) {
 }
 
 std::vector<Model::Objective> Model::objectives(const TrainOptions& options) const {
+  const auto append = [](std::vector<Metric>& metrics, const std::vector<Metric>& more) {
+    metrics.insert(metrics.end(), more.begin(), more.end());
+  };
   std::vector<Objective> result;
   for (const std::string& output : output_names()) {
     const auto own = std::find_if(options.outputs.begin(), options.outputs.end(),
                                   [&](const auto& entry) { return entry.first == output; });
     if (own == options.outputs.end()) {
-      result.push_back({output, options.loss, 1, options.metrics});
+      result.push_back({output, options.loss, 1, options.metrics, options.weighted_metrics});
       continue;
     }
     const OutputOptions& its = own->second;
-    result.push_back(
-        {output, its.loss ? its.loss : options.loss, its.loss_weight, options.metrics});
-    std::vector<Metric>& metrics = result.back().metrics;
-    metrics.insert(metrics.end(), its.metrics.begin(), its.metrics.end());
+    result.push_back({output, its.loss ? its.loss : options.loss, its.loss_weight, options.metrics,
+                      options.weighted_metrics});
+    append(result.back().metrics, its.metrics);
+    append(result.back().weighted_metrics, its.weighted_metrics);
   }
   return result;
 }
 
-std::vector<std::string> Model::log_names(const TrainOptions& options) const {
+std::vector<Model::Log> Model::logs(const TrainOptions& options) const {
   const std::vector<Objective> objectives = this->objectives(options);
   const bool several = objectives.size() > 1;
-  std::vector<std::string> names{"loss"};
+  std::vector<Log> logs{{"loss"}};
   if (several) {
-    for (const Objective& objective : objectives) names.push_back(objective.output + "_loss");
+    for (const Objective& objective : objectives) logs.push_back({objective.output + "_loss"});
   }
+  const auto name_of = [&](const Objective& objective, const std::string& metric) {
+    return several ? objective.output + '_' + metric : metric;
+  };
   for (const Objective& objective : objectives) {
     for (const Metric& metric : objective.metrics) {
-      names.push_back(several ? objective.output + '_' + metric.name : metric.name);
+      logs.push_back({name_of(objective, metric.name), metric});
     }
   }
-  return names;
+  const std::size_t unweighted = logs.size();
+  for (const Objective& objective : objectives) {
+    for (const Metric& metric : objective.weighted_metrics) {
+      const std::string name = name_of(objective, metric.name);
+      const bool taken =
+          std::any_of(logs.begin(), logs.begin() + static_cast<std::ptrdiff_t>(unweighted),
+                      [&](const Log& log) { return log.name == name; });
+      logs.push_back({taken ? name_of(objective, "weighted_" + metric.name) : name, metric});
+    }
+  }
+  return logs;
 }
 
 const TrainOptions& Model::training() const {
@@ -397,6 +412,27 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
                           data.targets());
     }
   }
+  // Batch by batch, data are often as they were the last time.
+  std::vector<Type> types;
+  const auto add = [&](const Column& column) {
+    types.push_back({column.dtype(), column.row_shape()});
+  };
+  for (std::size_t i = 0; i < data.inputs(); ++i) add(data.x(i));
+  for (std::size_t i = 0; with_targets && i < data.targets(); ++i) {
+    types.push_back({fed_type(data.y(i)), data.y(i).row_shape()});
+    if (data.sample_weight(i)) add(data.sample_weight(i));
+  }
+  if (!built_ || types != checked_) {
+    checked_.clear();
+    check_shapes(who, data, with_targets);
+    checked_ = std::move(types);
+  } else {
+    build();  // a layer may have been frozen
+  }
+  if (with_targets) check_numbers(data);
+}
+
+void Model::check_shapes(std::string_view who, const Dataset& data, bool with_targets) {
   const Shape before = network_.inputs[0].shape;
   for (std::size_t i = 0; i < data.inputs(); ++i) {
     Shape row = data.x(i).row_shape();
@@ -417,41 +453,70 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
     throw;
   }
   if (!with_targets) return;
-  // Shapes come first, since one-hot vectors could pass as classes 0 and 1. Whatever loss and
-  // metrics have to say of the targets, they say it here, before the first epoch.
+  // Whatever loss and metrics have to say of the targets, they say it here, before the first epoch.
   const std::vector<Objective> objectives = this->objectives(*training_);
   for (std::size_t i = 0; i < objectives.size(); ++i) {
-    const auto& [output, loss, weight, metrics] = objectives[i];
-    if (!loss) fail<ArgumentError>("{}: output \"{}\" has no loss; compile() again", who, output);
-    about_output(output, objectives.size() > 1, [&, &loss = loss, &metrics = metrics] {
+    const Objective& objective = objectives[i];
+    if (!objective.loss) {
+      fail<ArgumentError>("{}: output \"{}\" has no loss; compile() again", who, objective.output);
+    }
+    about_output(objective.output, objectives.size() > 1, [&] {
       Graph graph;
-      const Value prediction =
-          graph.input({outputs_[i].dtype, with_batch(1, outputs_[i].shape)}, "prediction");
-      const Value y = graph.input({fed_type(data.y(i)), with_batch(1, data.y(i).row_shape())}, "y");
-      loss(prediction, y);
-      for (const Metric& metric : metrics) metric(prediction, y);
-      if (loss.integer_targets) check_labels(data.y(i), outputs_[i].shape[-1]);
+      const auto one = [&](DType dtype, const Shape& row, const char* name) {
+        return graph.input({dtype, with_batch(1, row)}, name);
+      };
+      const Value prediction = one(outputs_[i].dtype, outputs_[i].shape, "prediction");
+      const Value y = one(fed_type(data.y(i)), data.y(i).row_shape(), "y");
+      const Column& weights = data.sample_weight(i);
+      const Value weight =
+          weights ? one(DType::f32, weights.row_shape(), "sample_weight") : Value{};
+      objective.loss.reduced(prediction, y, weight);
+      for (const Metric& metric : objective.metrics) metric.sums(prediction, y);
+      for (const Metric& metric : objective.weighted_metrics) metric.sums(prediction, y, weight);
     });
   }
 }
 
-Type Model::target_type(const Dataset& data, std::size_t target, std::int64_t batch) {
-  return {fed_type(data.y(target)), with_batch(batch, data.y(target).row_shape())};
+/// After shapes, since one-hot vectors could pass as classes 0 and 1.
+void Model::check_numbers(const Dataset& data) const {
+  const std::vector<Objective> objectives = this->objectives(*training_);
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    const Loss& loss = objectives[i].loss;
+    about_output(objectives[i].output, objectives.size() > 1, [&] {
+      if (loss.integer_targets) {
+        check_labels(data.y(i), outputs_[i].shape[-1], loss.ignore_class);
+      }
+      if (const Column& weights = data.sample_weight(i)) check_sample_weights(weights);
+    });
+  }
+}
+
+Model::TargetTypes Model::target_types(const Dataset& data, std::int64_t batch) const {
+  TargetTypes types;
+  for (std::size_t i = 0; i < data.targets(); ++i) {
+    types.y.push_back({fed_type(data.y(i)), with_batch(batch, data.y(i).row_shape())});
+  }
+  for (std::size_t i = 0; i < data.sample_weights(); ++i) {
+    types.weights.emplace_back();
+    if (const Column& weights = data.sample_weight(i)) {
+      types.weights[i] = {DType::f32, with_batch(batch, weights.row_shape())};
+    }
+  }
+  return types;
 }
 
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                                                  const Dataset& data) {
-  std::vector<Type> y_types;
-  for (std::size_t i = 0; mode != Mode::predict && i < data.targets(); ++i) {
-    y_types.push_back(target_type(data, i, batch));
-  }
-  const std::string key =
-      fmt::format("{} {} {} {}x{} {} {}", static_cast<int>(mode), batch, fmt::join(y_types, " "),
-                  config.replicas, thread_count(), config.winograd, config.tune);
+  const TargetTypes targets = mode == Mode::predict ? TargetTypes{} : target_types(data, batch);
+  std::string weights;
+  for (const auto& type : targets.weights) weights += type ? fmt::format(" {}", *type) : " none";
+  const std::string key = fmt::format("{} {} {} weighted{} {}x{} {} {}", static_cast<int>(mode),
+                                      batch, fmt::join(targets.y, " "), weights, config.replicas,
+                                      thread_count(), config.winograd, config.tune);
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   const auto trace = [&](Graph& graph, const Slice& slice) {
-    return trace_slice(mode, graph, slice, y_types);
+    return trace_slice(mode, graph, slice, targets);
   };
   const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
   Compiled result{
@@ -461,54 +526,69 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
   }
-  for (std::size_t i = 0; i < y_types.size(); ++i) {
+  for (std::size_t i = 0; i < targets.y.size(); ++i) {
     result.y.push_back(input_of(result.executable, feed_name("y", y_names, i)));
   }
+  for (std::size_t i = 0; i < targets.weights.size(); ++i) {
+    result.weights.push_back(
+        input_of(result.executable, weight_name(y_names, targets.weights.size(), i)));
+  }
+  if (mode != Mode::predict) result.logs = logs(*training_);
   result.random_key = input_of(result.executable, "random_key");
   result.random_step = input_of(result.executable, "random_step");
   return compiled_[key] = std::make_shared<Compiled>(std::move(result));
 }
 
-/// The graph of one slice of a batch; y_types are those of the whole batch.
-Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice,
-                          const std::vector<Type>& y_types) {
+/// The graph of one slice of a batch; targets are those of the whole batch.
+Traced Model::trace_slice(Mode mode, Graph& graph, const Slice& slice, const TargetTypes& targets) {
   Trace trace{graph, variables_, config.seed, mode == Mode::train, slice.replicas, slice.share()};
   trace.trainable = &trainable_layers_;
   std::vector<Value> outputs = append(trace, slice.rows, was_trainable_);
   if (mode != Mode::predict) {
-    outputs = append_losses(trace, outputs, y_types);
+    outputs = append_losses(trace, outputs, targets);
     if (mode == Mode::train) append_training(trace, outputs[0]);
     for (Value& output : outputs) output = all_reduce(output);
   }
   return {std::move(outputs), std::move(trace.updates)};
 }
 
-/// What log_names() names. Each is a slice's share of the mean over the whole batch.
+/// What logs() names: each a slice's part of what the whole batch gives.
 std::vector<Value> Model::append_losses(Trace& trace, const std::vector<Value>& predictions,
-                                        const std::vector<Type>& targets) {
-  const auto mean_of = [&](const std::string& name, Value per_sample) {
-    const Value mean = batch_mean(name, per_sample);
-    return trace.replicas == 1 ? mean : mean * trace.share;
-  };
+                                        const TargetTypes& targets) {
   const std::vector<Objective> objectives = this->objectives(*training_);
   const std::vector<std::string> names = output_names();
+  const auto input = [&](Type type, const std::string& name) {
+    type.shape = type.shape.with(0, predictions[0].shape()[0]);
+    return trace.graph.input(type, name);
+  };
+  std::vector<Value> y, weights(predictions.size());
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    y.push_back(input(targets.y[i], feed_name("y", names, i)));
+  }
+  for (std::size_t i = 0; i < targets.weights.size(); ++i) {
+    if (!targets.weights[i]) continue;
+    weights[i] = input(*targets.weights[i], weight_name(names, targets.weights.size(), i));
+  }
+  if (targets.weights.size() == 1) std::fill(weights.begin(), weights.end(), weights[0]);
+
   std::vector<Value> losses, metrics;
   Value total;
   for (std::size_t i = 0; i < objectives.size(); ++i) {
-    const Objective& objective = objectives[i];
-    const Type type{targets[i].dtype, targets[i].shape.with(0, predictions[i].shape()[0])};
-    const Value target = trace.graph.input(type, feed_name("y", names, i));
-    {
-      const NameScope named(trace.graph, "loss");
-      losses.push_back(mean_of(objective.loss.name, objective.loss(predictions[i], target)));
-      const auto weight = static_cast<float>(objective.loss_weight);
-      const Value weighted = weight == 1 ? losses[i] : losses[i] * weight;
-      total = total ? total + weighted : weighted;
-    }
-    for (const Metric& metric : objective.metrics) {
-      const NameScope named(trace.graph, metric.name);
-      metrics.push_back(mean_of(metric.name, metric(predictions[i], target)));
-    }
+    const NameScope named(trace.graph, "loss");
+    losses.push_back(objectives[i].loss.reduced(predictions[i], y[i], weights[i], trace.share));
+    const auto weight = static_cast<float>(objectives[i].loss_weight);
+    const Value weighted = weight == 1 ? losses[i] : losses[i] * weight;
+    total = total ? total + weighted : weighted;
+  }
+  const auto append = [&](const Metric& metric, std::size_t i, Value weight) {
+    const NameScope named(trace.graph, metric.name);
+    metrics.push_back(metric.sums(predictions[i], y[i], weight));
+  };
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    for (const Metric& metric : objectives[i].metrics) append(metric, i, {});
+  }
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    for (const Metric& metric : objectives[i].weighted_metrics) append(metric, i, weights[i]);
   }
   if (const Value added = added_losses(trace)) total = total + added;
   std::vector<Value> outputs{total};

@@ -16,6 +16,7 @@
 
 #include "graph/tensor.hpp"
 #include "nn/callbacks.hpp"
+#include "nn/confusion_metrics.hpp"
 #include "nn/dataset.hpp"
 #include "nn/history.hpp"
 #include "nn/layer.hpp"
@@ -24,6 +25,7 @@
 #include "nn/network.hpp"
 #include "nn/optimizers.hpp"
 #include "nn/progress.hpp"
+#include "nn/score_metrics.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft::nn {
@@ -42,13 +44,17 @@ struct ModelConfig {
 struct OutputOptions {
   Loss loss{};  ///< none: as for all outputs
   double loss_weight = 1;
-  std::vector<Metric> metrics{};  ///< beside those for all outputs
+  std::vector<Metric> metrics{};           ///< beside those for all outputs
+  std::vector<Metric> weighted_metrics{};  ///< the same
 };
 
 struct TrainOptions {
   Optimizer optimizer = "rmsprop";
   Loss loss{};                    ///< for every output
-  std::vector<Metric> metrics{};  ///< for every output
+  std::vector<Metric> metrics{};  ///< for every output; sample weights do not count in them
+  /// For every output, and by sample weights. One of a name that is there among metrics is shown
+  /// as "weighted_<name>".
+  std::vector<Metric> weighted_metrics{};
   /// By the output's name; what is minimized is the sum of the losses, each times its weight.
   std::vector<std::pair<std::string, OutputOptions>> outputs{};
 };
@@ -59,6 +65,9 @@ struct FitOptions {
   bool shuffle = true;           ///< anew each epoch
   Dataset validation_data{};
   double validation_split = 0;  ///< part of the data, from the end, if there is no validation_data
+  /// {{0, 1.0}, {1, 2.5}}: what samples of a class count in the loss, times their sample weights;
+  /// for one output, and not in validation.
+  ClassWeight class_weight{};
   int initial_epoch = 0;
   int validation_freq = 1;       ///< epochs
   std::optional<int> verbose{};  ///< see Progress
@@ -79,6 +88,12 @@ struct DrawOptions {
   bool shapes = true;          ///< of what layers make, without the batch
   bool parameters = true;      ///< how many each layer has
   std::string rankdir = "TB";  ///< from top to bottom, or "LR": from left to right
+};
+
+/// For a batch by itself.
+struct BatchOptions {
+  ClassWeight class_weight{};  ///< as FitOptions'; in training only
+  std::uint64_t seed = 0;      ///< of dropout, together with the number of the step
 };
 
 /// A functional model: what lies between symbols, with any number of inputs and outputs. A copy has
@@ -177,6 +192,24 @@ class Model {
   /// Every output. Throws ShapeError as above.
   std::vector<Tensor> predict_all(const Dataset& x, const EvaluateOptions& options = {});
 
+  // The same for a batch by itself, of any size: no progress, no callbacks. What is compiled for a
+  // size is that of fit, evaluate and predict, and is compiled once.
+
+  /// One training step. Returns loss and metrics of this batch, before the step. Throws as fit
+  /// does.
+  Logs train_on_batch(const Dataset& batch, const BatchOptions& options = {});
+  Logs train_on_batch(const Tensor& x, const Tensor& y, const BatchOptions& options = {});
+  Logs test_on_batch(const Dataset& batch);
+  Logs test_on_batch(const Tensor& x, const Tensor& y);
+  Tensor predict_on_batch(const Dataset& x);
+  std::vector<Tensor> predict_all_on_batch(const Dataset& x);
+
+  /// All that a metric says of the last pass over data (an epoch's, its validation's, evaluate's or
+  /// a batch's), by its name in the logs: a confusion matrix f32[K,K], the F score of each class;
+  /// else the number of the logs, as a scalar. Throws ArgumentError for an unknown name, listing
+  /// those there are.
+  Tensor metric_result(std::string_view name) const;
+
   struct Weight {
     std::string name;  ///< "conv2d/kernel": also its name in variables()
     Shape shape;
@@ -229,10 +262,25 @@ class Model {
 
  private:
   enum class Mode { train, evaluate, predict };
+  /// A number that is logged: without a metric, the mean over samples of what a step gives.
+  struct Log {
+    std::string name;
+    std::optional<Metric> metric{};
+  };
+  /// What a log has added up in a pass over data.
+  struct Tally {
+    Log log;
+    std::vector<double> sums{};
+    double samples = 0;
+    double result() const {
+      return log.metric ? log.metric->result(sums, samples) : sums[0] / samples;
+    }
+  };
   struct Compiled {
     Executable executable;
-    std::vector<Tensor> x, y;  // memory that the executable reads; empty where it reads none
+    std::vector<Tensor> x, y, weights;  // what the executable reads; empty where it reads nothing
     Tensor random_key, random_step;
+    std::vector<Log> logs;  // of its outputs
   };
   struct Run;
 
@@ -241,19 +289,27 @@ class Model {
     std::string output;
     const Loss& loss;
     double loss_weight;
-    std::vector<Metric> metrics;
+    std::vector<Metric> metrics, weighted_metrics;
+  };
+  /// Of a whole batch. Sample weights: none, one column for all outputs, or one for each that has.
+  struct TargetTypes {
+    std::vector<Type> y;
+    std::vector<std::optional<Type>> weights;
   };
   std::vector<Objective> objectives(const TrainOptions& options) const;
   /// What evaluate() returns: the loss, each output's if there are several, and the metrics.
-  std::vector<std::string> log_names(const TrainOptions& options) const;
+  std::vector<Log> logs(const TrainOptions& options) const;
   std::vector<Value> append(Trace& trace, std::int64_t batch, bool trainable) const;
   void expect_one_output(std::string_view who, std::string_view instead) const;
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
-  static Type target_type(const Dataset& data, std::size_t target, std::int64_t batch);
+  void check_shapes(std::string_view who, const Dataset& data, bool with_targets);
+  void check_numbers(const Dataset& data) const;
+  TargetTypes target_types(const Dataset& data, std::int64_t batch) const;
+  Dataset class_weighted(const Dataset& data, const ClassWeight& weights) const;
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
-  Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const std::vector<Type>& y_types);
+  Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const TargetTypes& targets);
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
-                                   const std::vector<Type>& targets);
+                                   const TargetTypes& targets);
   void append_training(Trace& trace, Value loss);
   std::int64_t steps_taken() const;  ///< since compile()
   /// Puts averages in the place of the weights, if the optimizer has them.
@@ -267,6 +323,8 @@ class Model {
   /// Compiles a training step and drops it, for `watch` to see.
   void watch_training_step(const Dataset& data, std::int64_t batch_size,
                            const CompileOptions::Watch& watch);
+  void begin_tallies(const Compiled& step);
+  void add_to_tallies(const Compiled& step, std::int64_t samples, Logs& logs);
 
   Variables variables_;
   std::optional<TrainOptions> training_;
@@ -278,6 +336,8 @@ class Model {
   std::vector<std::string> kept_;
   std::vector<std::pair<std::string, std::string>> averages_;
   std::map<std::string, std::shared_ptr<Compiled>> compiled_;
+  std::vector<Type> checked_;   // data of these types fit: samples, targets and weights, less rows
+  std::vector<Tally> tallies_;  // of the last pass over data
   // What build() found out.
   bool built_ = false;
   std::uint64_t freezes_ = 0;  // Layer::freezes() then

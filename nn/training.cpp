@@ -56,6 +56,8 @@ void write_step(Tensor& key, std::int64_t step) {
   }
 }
 
+const std::vector<Callback> no_callbacks;
+
 }  // namespace
 
 /// One pass over a data set.
@@ -64,24 +66,21 @@ struct Model::Run {
   const Dataset& data;
   std::span<const std::int64_t> order;
   std::int64_t batch_size;
-  const std::vector<Callback>& callbacks;
+  const std::vector<Callback>& callbacks = no_callbacks;
   Progress* progress = nullptr;           ///< nullptr: silent
   std::uint64_t seed = 0;                 ///< of random numbers, in training
   std::int64_t iteration = 0;             ///< steps before this pass, in training
   std::vector<std::byte*> predictions{};  ///< where each output's rows go
 };
 
-/// Returns the means of loss and metrics over all samples. Allocates nothing from the second batch
-/// on, but for the last one.
+/// Returns loss and metrics of all samples. Allocates nothing from the second batch on, but for the
+/// last one.
 Logs Model::run(const Run& run) {
   const auto [batch_begin, batch_end] =
       run.mode == Mode::train
           ? std::pair{&Callback::on_train_batch_begin, &Callback::on_train_batch_end}
           : std::pair{&Callback::on_test_batch_begin, &Callback::on_test_batch_end};
   Logs logs;
-  std::vector<std::string> names;
-  if (run.mode != Mode::predict) names = log_names(*training_);
-  std::vector<double> sums(names.size());
   const auto size = static_cast<std::int64_t>(run.order.size());
   std::shared_ptr<Compiled> step;
   std::vector<std::byte*> predictions = run.predictions;
@@ -97,11 +96,15 @@ Logs Model::run(const Run& run) {
     for (std::size_t i = 0; i < step->y.size(); ++i) {
       if (step->y[i]) run.data.y(i).take(own, step->y[i], first);
     }
+    for (std::size_t i = 0; i < step->weights.size(); ++i) {
+      if (step->weights[i]) run.data.sample_weight(i).take(own, step->weights[i], first);
+    }
   };
   for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
     if (batch == 0 || count < run.batch_size) step = compiled(run.mode, count, run.data);
+    if (batch == 0) begin_tallies(*step);
     if (run.mode == Mode::predict) {
       notify(run.callbacks, &Callback::on_predict_batch_begin, *this, batch);
     } else {
@@ -113,11 +116,7 @@ Logs Model::run(const Run& run) {
     write_step(step->random_step, run.iteration + batch);
     step->executable.step(gather);
 
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      sums[i] += static_cast<double>(count) *
-                 static_cast<double>(step->executable.output(i).item<float>());
-      logs.set(names[i], sums[i] / static_cast<double>(first + count));
-    }
+    add_to_tallies(*step, count, logs);
     if (run.mode == Mode::predict) {
       for (std::size_t i = 0; i < predictions.size(); ++i) {
         const Tensor& output = step->executable.output(i);
@@ -134,6 +133,56 @@ Logs Model::run(const Run& run) {
   return logs;
 }
 
+void Model::begin_tallies(const Compiled& step) {
+  if (step.logs.empty()) return;  // a prediction leaves what is known of the last evaluation
+  tallies_.clear();
+  for (std::size_t i = 0; i < step.logs.size(); ++i) {
+    const auto count = static_cast<std::size_t>(step.executable.output(i).elements());
+    tallies_.push_back({step.logs[i], std::vector<double>(count)});
+  }
+}
+
+void Model::add_to_tallies(const Compiled& step, std::int64_t samples, Logs& logs) {
+  const auto count = static_cast<double>(samples);
+  for (std::size_t i = 0; i < step.logs.size(); ++i) {
+    Tally& tally = tallies_[i];
+    const auto numbers = step.executable.output(i).data<float>();
+    const double factor = tally.log.metric ? 1 : count;  // metrics are sums already
+    for (std::size_t k = 0; k < numbers.size(); ++k) {
+      tally.sums[k] += factor * static_cast<double>(numbers[k]);
+    }
+    tally.samples += count;
+    logs.set(tally.log.name, tally.result());
+  }
+}
+
+Tensor Model::metric_result(std::string_view name) const {
+  std::vector<std::string_view> names;
+  for (const Tally& tally : tallies_) {
+    if (tally.log.name != name) {
+      names.push_back(tally.log.name);
+    } else if (tally.log.metric) {
+      return tally.log.metric->results(tally.sums, tally.samples);
+    } else {
+      return Tensor::scalar(static_cast<float>(tally.result()));
+    }
+  }
+  fail<ArgumentError>("metric_result: the last pass over data had no \"{}\"; it had: {}", name,
+                      fmt::join(names, ", "));
+}
+
+Dataset Model::class_weighted(const Dataset& data, const ClassWeight& weights) const {
+  if (weights.empty()) return data;
+  const Loss& loss = objectives(*training_)[0].loss;
+  if (data.targets() == 1 && loss.integer_targets && data.y().row_shape().elements() != 1) {
+    fail<ShapeError>("class_weight: it is for samples of one class each, but y is {}",
+                     with_any_batch(with_batch(1, data.y().row_shape())));
+  }
+  const Shape& output = outputs_[0].shape;
+  const std::int64_t classes = output.rank() > 0 && output[-1] > 1 ? output[-1] : 0;
+  return data.class_weighted(weights, classes);
+}
+
 History Model::fit(const Dataset& data, const FitOptions& options) {
   expect_at_least(1, "fit", "batch_size", options.batch_size);
   expect_at_least(1, "fit", "validation_freq", options.validation_freq);
@@ -144,6 +193,7 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
     std::tie(train, validation) = data.split(options.validation_split);
   }
   prepare("fit", train, true);
+  train = class_weighted(train, options.class_weight);
   if (validation.size() > 0) prepare("fit: validation", validation, true);
 
   const std::int64_t steps = batches(train.size(), options.batch_size);
@@ -244,6 +294,42 @@ std::vector<Tensor> Model::predict_all(const Dataset& x, const EvaluateOptions& 
   notify(options.callbacks, &Callback::on_predict_end, *this);
   progress.finish(none);
   return predictions;
+}
+
+// ---- a batch by itself
+
+Logs Model::train_on_batch(const Dataset& batch, const BatchOptions& options) {
+  prepare("train_on_batch", batch, true);
+  const Dataset weighted = class_weighted(batch, options.class_weight);
+  return run({.mode = Mode::train,
+              .data = weighted,
+              .order = in_order(batch.size()),
+              .batch_size = batch.size(),
+              .seed = options.seed,
+              .iteration = iterations()});
+}
+
+Logs Model::train_on_batch(const Tensor& x, const Tensor& y, const BatchOptions& options) {
+  return train_on_batch(Dataset(x, y), options);
+}
+
+Logs Model::test_on_batch(const Dataset& batch) {
+  prepare("test_on_batch", batch, true);
+  return run({.mode = Mode::evaluate,
+              .data = batch,
+              .order = in_order(batch.size()),
+              .batch_size = batch.size()});
+}
+
+Logs Model::test_on_batch(const Tensor& x, const Tensor& y) { return test_on_batch(Dataset(x, y)); }
+
+Tensor Model::predict_on_batch(const Dataset& x) {
+  expect_one_output("predict_on_batch", "predict_all_on_batch() returns all of them");
+  return predict_all_on_batch(x)[0];
+}
+
+std::vector<Tensor> Model::predict_all_on_batch(const Dataset& x) {
+  return predict_all(x, {.batch_size = std::max<std::int64_t>(1, x.size()), .verbose = 0});
 }
 
 }  // namespace weft::nn

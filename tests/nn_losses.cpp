@@ -140,10 +140,14 @@ TEST_CASE("losses: targets of another shape") {
 }
 
 TEST_CASE("losses: unknown names and functions of the user's") {
-  CHECK(message_of<ArgumentError>([] { Loss("crossentropy"); }) ==
-        "loss: unknown name \"crossentropy\"; known are categorical_crossentropy, "
-        "sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error, mse, "
-        "mean_absolute_error, mae");
+  CHECK(
+      message_of<ArgumentError>([] { Loss("crossentropy"); }) ==
+      "loss: unknown name \"crossentropy\"; known are categorical_crossentropy, "
+      "sparse_categorical_crossentropy, binary_crossentropy, bce, categorical_focal_crossentropy, "
+      "binary_focal_crossentropy, categorical_generalized_cross_entropy, kl_divergence, kld, "
+      "poisson, mean_squared_error, mse, mean_absolute_error, mae, mean_absolute_percentage_error, "
+      "mape, mean_squared_logarithmic_error, msle, huber, log_cosh, cosine_similarity, hinge, "
+      "squared_hinge, categorical_hinge, dice, tversky");
   const Loss own = [](Value p, Value t) { return square(square(p - t)); };
   CHECK(own.name == "loss");
   check_close(evaluate_pair(own, Array({2}, {1, 2}), Array({2}, {0, 4})).data, {1, 16});
@@ -169,9 +173,9 @@ TEST_CASE("metrics: names stay as written") {
   CHECK(own.name == "worst");
   check_close(evaluate_pair(own, Array({2}, {1, 2}), Array({2}, {0, 4})).data, {2});
   CHECK(
-      message_of<ArgumentError>([] { nn::Metric("precision"); })
+      message_of<ArgumentError>([] { nn::Metric("exactness"); })
           .starts_with(
-              "metric: unknown name \"precision\"; known are accuracy, acc, categorical_accuracy"));
+              "metric: unknown name \"exactness\"; known are accuracy, acc, categorical_accuracy"));
 }
 
 }  // namespace weft::test
