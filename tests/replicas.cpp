@@ -406,8 +406,9 @@ TEST_CASE("sum_of_squares: replicas share it, and what it reads is still cut amo
       const Value x = graph.input({DType::f32, {1, size}}, "x");
       const Value g = all_reduce(sum(x, {0}));
       const Value of_g = sum_of_squares(g), of_w = sum_of_squares(w);
-      Executable executable = compile({of_g, of_w}, variables,
-                                      {.updates = {{w, w - g / of_g}}, .replicas = replicas});
+      Executable executable =
+          compile({of_g, of_w}, variables,
+                  {.updates = {{w, w - g / of_g}}, .replicas = replicas, .poison = true});
       const auto rows = static_cast<std::int64_t>(replicas);
       const std::vector<Tensor> got = executable.run({{"x", Tensor::full({rows, size}, 2)}});
       const double each = 2.0 * static_cast<double>(replicas);
