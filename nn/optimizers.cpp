@@ -69,8 +69,11 @@ void expect_moments(std::string_view who, double beta_1, double beta_2, double e
 // ---- formulas
 
 Value power(double base, Value exponent) { return pow(scalar_like(exponent, f32(base)), exponent); }
-Value norm(Value x) { return sqrt(sum(square(x))); }
-Value root_mean_square(Value x) { return sqrt(mean(square(x))); }
+// Of what is equal in all replicas: they share the sums.
+Value norm(Value x) { return sqrt(sum_of_squares(x)); }
+Value root_mean_square(Value x) {
+  return sqrt(sum_of_squares(x) / f32(std::max<std::int64_t>(x.shape().elements(), 1)));
+}
 
 /// A running mean: slot += (x - slot)(1 - beta).
 Value moment(OptimizerScope& scope, Value slot, Value x, double beta) {
@@ -249,7 +252,7 @@ void Optimizer::clip(std::vector<Value>& gradients) const {
   } else if (config.global_clipnorm) {
     Value squares;
     for (const Value& gradient : gradients) {
-      const Value own = sum(square(gradient));
+      const Value own = sum_of_squares(gradient);
       squares = squares ? squares + own : own;
     }
     const Value scale = factor(sqrt(squares), *config.global_clipnorm);

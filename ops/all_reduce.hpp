@@ -13,6 +13,13 @@ namespace weft {
 /// replica computes of its own slice are made whole by all_reduce again.
 Value all_reduce(Value x);
 
+/// The sum of the squares of x, which is equal in all replicas: each sums up its own range of the
+/// elements, in whatever order they lie.
+///   x        f32 of any shape
+///   returns  f32[]
+/// Where x differs between replicas, compile throws CompileError.
+Value sum_of_squares(Value x);
+
 /// True if x is equal in all replicas whatever their slices hold: it follows from variables,
 /// constants, scalar inputs and sums over all replicas alone.
 bool is_uniform(Value x);

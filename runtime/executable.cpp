@@ -135,6 +135,7 @@ void Instance::execute_range(std::size_t s, std::size_t first, std::size_t last)
   constexpr std::size_t grain = 32 * 1024;  // elements that are worth another thread
   const Step& step = plan_.steps[s];
   const Bound& bound = bound_[s];
+  if (step.makes_part) return step.range(bound.reads, bound.writes, first, last);
   parallel_for(last - first, grain, [&](std::size_t from, std::size_t to) {
     step.range(bound.reads, bound.writes, first + from, first + to);
   });

@@ -408,6 +408,24 @@ void Lowering::all_reduce(std::size_t o, std::size_t i) {
   finish(std::move(step));
 }
 
+void Lowering::sum_of_parts(std::size_t o, const Operand& x, std::size_t elements,
+                            RangeKernel part) {
+  const Operand y = write_row_major(o);
+  const bool alone = context_.plan().replicas == 1;
+  const Operand own = alone ? y : scratch(output(o));
+  step({x}, {own}, elements, std::move(part));
+  context_.plan().steps.back().makes_part = true;
+  if (alone) return;
+  context_.layout_of_sum(output(o), y.layout);
+  Step sum = new_step();
+  sum.detail = "weft";
+  sum.reads = {own.buffer};
+  sum.writes = {y.buffer};
+  sum.all_reduce = true;
+  sum.elements = 1;
+  finish(std::move(sum));
+}
+
 // ---- Epilogues
 
 dnnl::primitive_attr Lowering::attr() {

@@ -107,6 +107,9 @@ class Lowering {
             RangeKernel kernel);
   /// The output is the sum of the input over all replicas.
   void all_reduce(std::size_t o, std::size_t i);
+  /// The output, f32[], is the sum of what `part` writes for ranges of the operand, which is equal
+  /// in all replicas: each does one range.
+  void sum_of_parts(std::size_t o, const Operand& x, std::size_t elements, RangeKernel part);
 
   /// For ops with Traits::takes_scale: the kernel, input i, in the wanted layout, multiplied along
   /// its last axis by what output 0 is to be multiplied by, if there is such a thing.

@@ -75,6 +75,9 @@ struct Step {
   RangeKernel range;
   std::size_t elements = 0;  ///< f32, of `range` and of an all_reduce
   bool all_reduce = false;
+  /// `range` makes one number of its range, and is not split further: each replica does its own,
+  /// and an all_reduce adds them.
+  bool makes_part = false;
   std::optional<NodeId> node;  ///< of the last program; nothing for a reorder or copy
   bool is_reorder = false;
   /// Hangs on variables alone: runs only when one of them has changed (passes/prologue.cpp).

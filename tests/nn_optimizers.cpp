@@ -345,6 +345,44 @@ TEST_CASE("optimizers: replicas agree, whatever needs all gradients at once") {
   }
 }
 
+TEST_CASE("optimizers: replicas sum gradients by ranges, also where these are clipped by norm") {
+  const auto moved = [](nn::OptimizerConfig config) {
+    nn::Sequential model(nn::ModelConfig{.replicas = 2});
+    model.add(nn::Dense(40, {.input_shape = {30}}));
+    model.compile({.optimizer = {nn::Adam{}, std::move(config)}, .loss = "mse"});
+    const nn::Dataset data(Tensor(Type{DType::f32, {8, 30}}), Tensor(Type{DType::f32, {8, 40}}));
+    Executable& step = model.training_step(data, 8);
+    double bytes = 0;
+    for (const auto& each : step.profile_steps(false)) {
+      if (each.label == "all_reduce") bytes += each.bytes;
+    }
+    return std::pair(bytes, step.statistics().meetings);
+  };
+  const auto [bytes, meetings] = moved({});
+  CHECK(bytes > 0);
+  CHECK(moved({.clipvalue = 1}) == std::pair(bytes, meetings));
+  CHECK(moved({.clipnorm = 1}) == std::pair(bytes, meetings + 1));
+  CHECK(moved({.global_clipnorm = 1}) == std::pair(bytes, meetings + 1));
+}
+
+TEST_CASE("optimizers: what they keep outlives set_weights, and ends with compile") {
+  nn::Sequential model = small_network();
+  const nn::TrainOptions options{.optimizer = "adagrad", .loss = "mse"};
+  model.compile(options);
+  model.fit(images(24), {.batch_size = 8, .verbose = 0});
+  const auto kept = [&] {
+    return to_floats(model.variables().get("adagrad/accumulator/dense/bias"));
+  };
+  const std::vector<float> before = kept();
+  const std::vector<Tensor> weights = model.get_weights();
+  model.set_weights(weights);
+  CHECK(kept() == before);
+  CHECK(model.iterations() == 3);
+  model.compile(options);
+  CHECK(model.iterations() == 0);
+  CHECK(kept() == std::vector<float>(3, 0.1f));
+}
+
 TEST_CASE("optimizers: an update is one loop a parameter") {
   // What a step takes beside the gradients of two parameters.
   const auto steps = [](const nn::Optimizer& optimizer) {

@@ -43,7 +43,7 @@ std::vector<nn::Optimizer> optimizers() {
       Adadelta{.learning_rate = 2, .rho = 0.8, .epsilon = 1e-4},
       Adagrad{.learning_rate = 0.05, .initial_accumulator_value = 0.01, .epsilon = 1e-3},
       Adamax{.learning_rate = 0.02, .beta_1 = 0.8, .beta_2 = 0.9, .epsilon = 1e-3},
-      Adafactor{.learning_rate = 0.5,
+      Adafactor{.learning_rate = 0.1,
                 .beta_2_decay = -0.5,
                 .epsilon_1 = 1e-6,
                 .epsilon_2 = 0.1,

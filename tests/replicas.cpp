@@ -374,6 +374,9 @@ TEST_CASE("replicas: what they cannot agree on is refused") {
   CHECK(message_of<CompileError>([&] {
           compile({sum(x)}, {.replicas = 2});
         }).starts_with("compile: output 0 is a scalar that differs between replicas"));
+  CHECK(message_of<CompileError>([&] {
+          compile({sum_of_squares(x)}, {.replicas = 2});
+        }).starts_with("compile: sum_of_squares is shared by replicas, but what it reads differs"));
   CHECK(message_of<ShapeError>([&] {
           compile({x}, {.replicas = 2}).run({{"x", Tensor(x.type())}});
         }) == "run: input \"x\" is f32[4,2], but this executable was compiled for f32[8,2]");
@@ -388,6 +391,36 @@ TEST_CASE("replicas: an error in one of them reaches the caller, and the next ru
                   ArgumentError);
   CHECK(executable.run({{"index", Tensor::of<std::int32_t>({4}, {0, 1, 2, 2})}})[0].item<float>() ==
         8);
+}
+
+TEST_CASE("sum_of_squares: replicas share it, and what it reads is still cut among them") {
+  // Fewer elements than replicas, a few, and more than a run of the loop.
+  for (const std::int64_t size : {1, 3, 70, 9000}) {
+    for (const std::size_t replicas : {1, 2, 3, 5}) {
+      CAPTURE(size);
+      CAPTURE(replicas);
+      Graph graph;
+      Variables variables;
+      variables.set("w", Tensor::full({size}, 0.5f));
+      const Value w = graph.variable({DType::f32, {size}}, "w");
+      const Value x = graph.input({DType::f32, {1, size}}, "x");
+      const Value g = all_reduce(sum(x, {0}));
+      const Value of_g = sum_of_squares(g), of_w = sum_of_squares(w);
+      Executable executable =
+          compile({of_g, of_w}, variables,
+                  {.updates = {{w, w - g / of_g}}, .replicas = replicas, .poison = true});
+      const auto rows = static_cast<std::int64_t>(replicas);
+      const std::vector<Tensor> got = executable.run({{"x", Tensor::full({rows, size}, 2)}});
+      const double each = 2.0 * static_cast<double>(replicas);
+      const double total = static_cast<double>(size) * each * each;
+      CHECK(got[0].item<float>() == doctest::Approx(total).epsilon(1e-6));
+      CHECK(got[1].item<float>() == doctest::Approx(static_cast<double>(size) / 4).epsilon(1e-6));
+      for (const float number : to_floats(variables.get("w"))) {
+        CHECK(number == doctest::Approx(0.5 - each / total).epsilon(1e-6));
+      }
+      if (replicas > 1) CHECK(executable.statistics().meetings <= 3);
+    }
+  }
 }
 
 TEST_CASE("all_reduce: alone it is nothing, and its derivative is itself") {

@@ -646,6 +646,16 @@ void add_normalize(Samples& s) {
         });
 }
 
+void add_shared(Samples& s) {
+  Numbers& n = s.numbers;
+  s.add("sum_of_squares", "", {n.any({2, 3})},
+        [](const Values& in) { return sum_of_squares(in[0]); });
+  s.add("sum_of_squares", "scalar", {n.any({})},
+        [](const Values& in) { return sum_of_squares(in[0]); });
+  s.add("sum_of_squares", "long", {n.any({3, 100})},
+        [](const Values& in) { return sum_of_squares(in[0]); });
+}
+
 }  // namespace
 
 const std::vector<Sample>& samples() {
@@ -662,6 +672,7 @@ const std::vector<Sample>& samples() {
     add_conv2d_pool(s);
     add_normalize(s);
     add_softmax(s);
+    add_shared(s);
     return std::move(s.all);
   }();
   return all;

@@ -23,7 +23,7 @@ Plan prologue(Plan plan) {
     fixed[id] = !excluded[id] && (kind == Buffer::Kind::variable || kind == Buffer::Kind::constant);
   }
   for (Step& step : plan.steps) {
-    step.once = !step.all_reduce &&
+    step.once = !step.all_reduce && !step.makes_part &&
                 std::ranges::all_of(step.reads, [&](BufferId id) { return fixed[id]; }) &&
                 std::ranges::all_of(step.writes, [&](BufferId id) {
                   return plan.buffers[id].kind == Buffer::Kind::arena && !excluded[id];

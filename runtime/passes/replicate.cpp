@@ -65,11 +65,18 @@ class Replicator {
     for (const Step& step : plan_.steps) {
       const bool same = step.all_reduce ||
                         std::ranges::all_of(step.reads, [&](BufferId id) { return uniform_[id]; });
-      for (const BufferId id : step.writes) uniform_[id] = same;
+      for (const BufferId id : step.writes) uniform_[id] = same && !step.makes_part;
     }
   }
 
   void check() {
+    for (const Step& step : plan_.steps) {
+      if (!step.makes_part || uniform_[step.reads[0]]) continue;
+      fail<CompileError>(
+          "compile: {} is shared by replicas, but what it reads differs between them: bring it "
+          "together with all_reduce",
+          step.label);
+    }
     for (const auto& [variable, next] : plan_.updates) {
       if (uniform_[next]) continue;
       fail<CompileError>(
@@ -115,6 +122,7 @@ class Replicator {
              });
     };
     const auto stays = [&](std::size_t s, const Step& step) {
+      if (step.makes_part) return true;
       return std::ranges::all_of(step.writes, [&](BufferId id) {
         if (plan_.buffers[id].kind != Buffer::Kind::arena) return false;
         if (!only_cut_readers(id, step.elements)) return false;
@@ -126,8 +134,8 @@ class Replicator {
       Step& step = plan_.steps[s];
       const bool uniform =
           std::ranges::all_of(step.writes, [&](BufferId id) { return uniform_[id]; });
-      step.is_cut =
-          levels_[s] > 0 && uniform && step.elements > 1 && (step.range || step.all_reduce);
+      step.is_cut = step.makes_part || (levels_[s] > 0 && uniform && step.elements > 1 &&
+                                        (step.range || step.all_reduce));
     }
     for (bool changed = true; changed;) {
       changed = false;

@@ -39,7 +39,7 @@ def cases():
         o.Adadelta(2.0, rho=0.8, epsilon=1e-4),
         o.Adagrad(0.05, initial_accumulator_value=0.01, epsilon=1e-3),
         o.Adamax(0.02, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
-        o.Adafactor(0.5, beta_2_decay=-0.5, epsilon_1=1e-6, epsilon_2=0.1, clip_threshold=0.5,
+        o.Adafactor(0.1, beta_2_decay=-0.5, epsilon_1=1e-6, epsilon_2=0.1, clip_threshold=0.5,
                     relative_step=False),
         o.Nadam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
         o.Ftrl(0.1, learning_rate_power=-0.7, initial_accumulator_value=0.2,
