@@ -1,5 +1,7 @@
 #include "nn/core.hpp"
 
+#include <cmath>
+
 #include "graph/print.hpp"
 #include "nn/arguments.hpp"
 #include "nn/shapes.hpp"
@@ -47,7 +49,7 @@ Value Dense::operator()(Scope& scope, Value x) const {
                             config.bias_constraint);
   }
   if (shape.rank() != 2) y = reshape(y, shape.with(-1, units));
-  return config.activation(y);
+  return with_activity_loss(scope, config.activation(y), config.activity_regularizer);
 }
 
 Embedding::Embedding(std::int64_t in, std::int64_t out, EmbeddingConfig c)
@@ -66,7 +68,22 @@ Value Embedding::operator()(Scope& scope, Value x) const {
   const Value embeddings =
       scope.parameter("embeddings", {input_dim, output_dim}, config.embeddings_initializer,
                       config.embeddings_regularizer, config.embeddings_constraint);
-  return gather(embeddings, x.dtype() == DType::s32 ? x : cast(x, DType::s32));
+  const Value y = gather(embeddings, x.dtype() == DType::s32 ? x : cast(x, DType::s32));
+  return with_activity_loss(scope, y, config.activity_regularizer);
+}
+
+ActivityRegularization::ActivityRegularization(ActivityRegularizationConfig c)
+    : config(std::move(c)) {
+  for (const auto& [what, factor] : {std::pair{"l1", config.l1}, std::pair{"l2", config.l2}}) {
+    if (factor >= 0 && std::isfinite(factor)) continue;
+    fail<ArgumentError>("ActivityRegularization: {} must be finite and at least 0, not {}", what,
+                        factor);
+  }
+}
+
+Value ActivityRegularization::operator()(Scope& scope, Value x) const {
+  if (config.l1 == 0 && config.l2 == 0) return x;
+  return with_activity_loss(scope, x, L1L2{config.l1, config.l2});
 }
 
 Rescaling::Rescaling(std::vector<double> s, std::vector<double> o, LayerConfig c)

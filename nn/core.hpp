@@ -60,6 +60,7 @@ struct DenseConfig {
   Initializer bias_initializer = "zeros";
   Regularizer kernel_regularizer{};
   Regularizer bias_regularizer{};
+  Regularizer activity_regularizer{};
   Constraint kernel_constraint{};
   Constraint bias_constraint{};
   Shape input_shape{};
@@ -85,6 +86,7 @@ struct Dense : Symbolic<Dense> {
 struct EmbeddingConfig {
   Initializer embeddings_initializer = "uniform";
   Regularizer embeddings_regularizer{};
+  Regularizer activity_regularizer{};
   Constraint embeddings_constraint{};
   bool mask_zero = false;  ///< must stay so: layers pass on no masks
   Shape input_shape{};
@@ -120,6 +122,24 @@ struct Rescaling : Symbolic<Rescaling> {
   explicit Rescaling(std::vector<double> scale, std::vector<double> offset = {0},
                      LayerConfig config = {});
   static std::string_view name() { return "Rescaling"; }
+  using Symbolic::operator();
+  Value operator()(Scope& scope, Value x) const;
+};
+
+struct ActivityRegularizationConfig {
+  double l1 = 0, l2 = 0;
+  Shape input_shape{};
+  std::string name{};
+  bool trainable = true;
+};
+
+/// x itself, of which (l1 sum |x| + l2 sum x^2) / samples is added to the loss. Throws
+/// ArgumentError for factors that are negative or not finite.
+struct ActivityRegularization : Symbolic<ActivityRegularization> {
+  ActivityRegularizationConfig config;
+
+  explicit ActivityRegularization(ActivityRegularizationConfig config = {});
+  static std::string_view name() { return "ActivityRegularization"; }
   using Symbolic::operator();
   Value operator()(Scope& scope, Value x) const;
 };

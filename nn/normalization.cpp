@@ -46,10 +46,18 @@ Value inverse_root(Value x, double epsilon) {
   return reciprocal(sqrt(x + static_cast<float>(epsilon)));
 }
 
-/// (x - mean) / sqrt(variance + epsilon) over some axes.
-Value normalized(Value x, const std::vector<int>& axes, double epsilon) {
-  const Value centered = x - mean(x, axes, Keep::axes);
-  return centered * inverse_root(mean(square(centered), axes, Keep::axes), epsilon);
+/// x gamma + beta, either of which may be empty, for weights of a shape that x's ends with.
+Value scaled(Value x, Value gamma, Value beta) {
+  // One number per channel: what is normalized by mean 0 and variance 1 is only scaled and shifted,
+  // and batch_norm_sums makes both gradients in one pass.
+  if (gamma && beta && gamma.shape().rank() == 1 && x.shape().rank() > 1) {
+    const auto constant = [&](float number) {
+      return Graph::of(x).constant(Tensor::full(gamma.shape(), number));
+    };
+    return batch_norm(x, constant(0), constant(1), gamma, beta, 0);
+  }
+  if (gamma) x = x * gamma;
+  return beta ? x + beta : x;
 }
 
 /// What normalization along several axes has in common.
@@ -138,10 +146,11 @@ Value LayerNormalization::operator()(Scope& scope, Value x) const {
     const Value centered = x - mean(x, extent.axes, Keep::axes);
     y = x * inverse_root(mean(square(centered), extent.axes, Keep::axes), config.epsilon);
   } else {
-    y = normalized(x, extent.axes, config.epsilon);
+    y = standardize(x, extent.axes, static_cast<float>(config.epsilon));
   }
-  if (gamma) y = y * reshape(gamma, extent.broadcast);
-  return beta ? y + reshape(beta, extent.broadcast) : y;
+  if (gamma) gamma = reshape(gamma, extent.broadcast);
+  if (beta) beta = reshape(beta, extent.broadcast);
+  return scaled(y, gamma, beta);
 }
 
 GroupNormalization::GroupNormalization(GroupNormalizationConfig c) : config(std::move(c)) {
@@ -172,17 +181,22 @@ Value GroupNormalization::operator()(Scope& scope, Value x) const {
     beta = scope.parameter("beta", {channels}, config.beta_initializer, config.beta_regularizer,
                            config.beta_constraint);
   }
-  // Axes next to one another that are treated alike are one: [N, before, groups, channels of one,
-  // behind].
-  std::int64_t before = 1, behind = 1;
-  for (int k = 1; k < axis; ++k) before *= shape[k];
-  for (int k = axis + 1; k < static_cast<int>(shape.rank()); ++k) behind *= shape[k];
-  const Value grouped = reshape(x, {shape[0], before, groups, channels / groups, behind});
-  Value y =
-      reshape(normalized(grouped, {1, 3, 4}, config.epsilon), {shape[0], before, channels, behind});
-  if (gamma) y = y * reshape(gamma, {channels, 1});
-  if (beta) y = y + reshape(beta, {channels, 1});
-  return reshape(y, shape);
+  // Each axis that is cut is two: groups, and the channels of one.
+  std::vector<std::int64_t> sizes(shape.begin(), shape.end());
+  sizes[static_cast<std::size_t>(axis)] = channels / groups;
+  sizes.insert(sizes.begin() + axis, groups);
+  std::vector<int> axes;
+  for (int k = 1; k < static_cast<int>(sizes.size()); ++k) {
+    if (k != axis) axes.push_back(k);
+  }
+  const Value y = reshape(
+      standardize(reshape(x, Shape(sizes)), axes, static_cast<float>(config.epsilon)), shape);
+  // Behind the channels, weights have axes of size 1.
+  std::vector<std::int64_t> weight(shape.rank() - static_cast<std::size_t>(axis), 1);
+  weight[0] = channels;
+  if (gamma) gamma = reshape(gamma, Shape(weight));
+  if (beta) beta = reshape(beta, Shape(weight));
+  return scaled(y, gamma, beta);
 }
 
 RMSNormalization::RMSNormalization(RMSNormalizationConfig c) : config(std::move(c)) {

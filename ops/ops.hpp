@@ -17,5 +17,6 @@
 #include "ops/select.hpp"
 #include "ops/slice.hpp"
 #include "ops/softmax.hpp"
+#include "ops/standardize.hpp"
 #include "ops/transpose.hpp"
 #include "ops/unary.hpp"

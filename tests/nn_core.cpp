@@ -253,6 +253,8 @@ TEST_CASE("core layers: arguments out of range") {
       "is seen by the layers that follow, so give it a number of its own");
   CHECK(argument_error([] { nn::Rescaling(std::vector<double>{}); }) ==
         "Rescaling: scale and offset must be a number each, or one per channel");
+  CHECK(argument_error([] { nn::ActivityRegularization({.l2 = -1}); }) ==
+        "ActivityRegularization: l2 must be finite and at least 0, not -1");
   CHECK(argument_error([] { nn::LeakyReLU({.negative_slope = -1}); }) ==
         "LeakyReLU: negative_slope must be at least 0, not -1");
   CHECK(argument_error([] { nn::Softmax({.axis = std::vector<int>{}}); }) ==

@@ -1,5 +1,6 @@
 // What is done to weights: initializers, regularizers, constraints, freezing.
 #include <cmath>
+#include <numeric>
 
 #include "autodiff/gradients.hpp"
 #include "ops/ops.hpp"
@@ -200,6 +201,30 @@ TEST_CASE("regularizers: a layer that is called twice is penalized once") {
   model.compile(options);
   const double without = model.evaluate(samples(), {.verbose = 0})["loss"];
   CHECK(with - without == doctest::Approx(0.1 * squares).epsilon(1e-5));
+}
+
+TEST_CASE("regularizers: outputs cost their mean over the batch, frozen or not") {
+  nn::Sequential plain{nn::Input({6})}, penalized{nn::Input({6})};
+  plain.add(nn::Dense(2, {.activation = "softmax"}));
+  penalized.add(nn::ActivityRegularization({.l1 = 0.5}))
+      .add(nn::Dense(2, {.activation = "softmax", .activity_regularizer = nn::L1{0.25}}));
+  const nn::Dataset data = samples(40);
+  double sizes = 0;
+  std::vector<std::int64_t> rows(40);
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  Tensor x(Type{DType::f32, {40, 6}});
+  data.x().take(rows, x);
+  for (const float number : x.data<float>()) sizes += std::abs(number) / 40;
+  for (const bool trainable : {true, false}) {
+    penalized.get_layer("dense").set_trainable(trainable);
+    plain.compile(options);
+    penalized.compile(options);
+    // A softmax adds up to 1.
+    CHECK(penalized.evaluate(data, {.batch_size = 16, .verbose = 0})["loss"] ==
+          doctest::Approx(plain.evaluate(data, {.batch_size = 16, .verbose = 0})["loss"] +
+                          0.5 * sizes + 0.25)
+              .epsilon(1e-5));
+  }
 }
 
 TEST_CASE("constraints: they hold after every step, however the batch is cut") {

@@ -346,12 +346,14 @@ TEST_CASE("reference core: a model with regularizers and constraints trains as i
         nn::Dense(8, {.activation = "relu",
                       .kernel_regularizer = nn::L2{0.02},
                       .bias_regularizer = nn::L1{0.01},
+                      .activity_regularizer = nn::L2{0.03},
                       .kernel_constraint = nn::MaxNorm{1.1},
                       .bias_constraint = "non_neg"}),
         nn::BatchNormalization(
             {.beta_regularizer = "l2",
              .gamma_regularizer = nn::L1L2{0.01, 0.02},
              .gamma_constraint = nn::MinMaxNorm{.min_value = 1, .max_value = 1.5}}),
+        nn::ActivityRegularization({.l1 = 0.01, .l2 = 0.02}),
         nn::Dense(3, {.activation = "softmax",
                       .kernel_regularizer = nn::OrthogonalRegularizer{0.1, "columns"},
                       .kernel_constraint = "unit_norm"})};

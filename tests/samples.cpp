@@ -548,6 +548,31 @@ void add_conv2d_pool(Samples& s) {
   }
 }
 
+void add_standardize(Samples& s) {
+  Numbers& n = s.numbers;
+  struct Case {
+    Shape x;
+    std::vector<int> axes;
+  };
+  for (const Case& c : std::vector<Case>{{{5, 6}, {1}},
+                                         {{5, 6}, {0}},
+                                         {{1, 3}, {-1}},
+                                         {{3, 70}, {1}},
+                                         {{2, 3, 4, 5}, {1, 2, 3}},
+                                         {{2, 3, 4, 5}, {1}},
+                                         {{2, 3, 4, 5}, {1, 3}},
+                                         {{2, 3, 4, 5}, {0, 2}},
+                                         {{2, 3, 40, 20}, {1, 3}},
+                                         {{2, 3, 2, 300}, {1, 3}},
+                                         {{2, 200, 3, 2}, {1, 3}},
+                                         {{2, 2, 3, 2, 3}, {1, 3}}}) {
+    s.add("standardize", fmt::format("{} along {}", c.x, fmt::join(c.axes, ",")), {n.any(c.x)},
+          [axes = c.axes](const Values& in) { return standardize(in[0], axes, 0.25f); });
+  }
+  s.add("standardize", "between others", {n.any({4, 6}), n.any({6})},
+        [](const Values& in) { return tanh(standardize(in[0] * in[1], {1}, 0.25f) * in[1]); });
+}
+
 void add_softmax(Samples& s) {
   Numbers& n = s.numbers;
   for (const Shape& shape : {Shape{3, 5}, Shape{2, 3, 4}, Shape{7}, Shape{2, 1}}) {
@@ -671,6 +696,7 @@ const std::vector<Sample>& samples() {
     add_pool2d(s);
     add_conv2d_pool(s);
     add_normalize(s);
+    add_standardize(s);
     add_softmax(s);
     add_shared(s);
     return std::move(s.all);

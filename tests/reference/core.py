@@ -227,10 +227,12 @@ def penalized():
         layers.Input((10,)),
         layers.Dense(8, activation="relu", kernel_regularizer=keras.regularizers.L2(0.02),
                      bias_regularizer=keras.regularizers.L1(0.01),
+                     activity_regularizer=keras.regularizers.L2(0.03),
                      kernel_constraint=keras.constraints.MaxNorm(1.1), bias_constraint="non_neg"),
         layers.BatchNormalization(gamma_regularizer=keras.regularizers.L1L2(0.01, 0.02),
                                   beta_regularizer="l2",
                                   gamma_constraint=keras.constraints.MinMaxNorm(1.0, 1.5)),
+        layers.ActivityRegularization(l1=0.01, l2=0.02),
         layers.Dense(3, activation="softmax", kernel_constraint="unit_norm",
                      kernel_regularizer=keras.regularizers.OrthogonalRegularizer(0.1, "columns")),
     ])
