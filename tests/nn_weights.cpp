@@ -263,6 +263,31 @@ TEST_CASE("weights: reductions of losses, and names of metrics") {
   CHECK(logs["mae"] == 0);
 }
 
+TEST_CASE("weights: what slices must agree upon does not keep them from working side by side") {
+  // 13 samples in 3 slices, 5 + 4 + 4, with losses that ask for sums over all of them.
+  const Tensor x = input("x"), weights = input("first");
+  const Tensor y = nn::to_categorical(input("classes"), 3);
+  for (const nn::Loss& loss :
+       {nn::Loss("hinge"), nn::Loss("dice"),
+        nn::Loss(nn::MeanSquaredError{.reduction = "mean_with_sample_weight"}),
+        nn::Loss(nn::MeanSquaredError{.reduction = "sum"})}) {
+    CAPTURE(loss.name);
+    std::vector<Tensor> trained;
+    std::vector<double> losses;
+    for (const std::size_t replicas : {1, 3}) {
+      nn::Sequential model({nn::Input({4}), nn::Dense(3, {.activation = "sigmoid"})},
+                           {.replicas = replicas});
+      model.compile({.optimizer = nn::SGD{.learning_rate = 0.1}, .loss = loss});
+      const nn::Dataset data(x, y, weights);
+      CHECK(model.training_step(data, 13).statistics().replicas == replicas);
+      for (int i = 0; i < 3; ++i) losses.push_back(model.train_on_batch(data)["loss"]);
+      trained.push_back(flat(model.get_weights()));
+    }
+    CHECK(difference(trained[1], trained[0], 1) < log_tolerance);
+    CHECK(losses[5] == doctest::Approx(losses[2]).epsilon(1e-5));
+  }
+}
+
 TEST_CASE("batches by themselves: as Keras has it") {
   nn::Sequential model = classifier(2);
   const nn::Dataset data(input("x"), input("classes"), input("first"));
