@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <tuple>
 
 #include "graph/array.hpp"
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 
 namespace weft::nn {
 namespace {
@@ -90,6 +90,45 @@ void for_each_number(const Column& column, F f) {
     std::int64_t position = first * row_elements;
     for (const float number : std::as_const(part).data<float>()) f(number, position++);
   }
+}
+
+/// Throws ArgumentError for a class that is not there (classes: 0 for any number), and for weights
+/// below 0 or not finite.
+void check_class_weight(const ClassWeight& weights, std::int64_t classes) {
+  for (const auto& [label, weight] : weights) {
+    if (label < 0 || (classes > 0 && label >= classes)) {
+      fail<ArgumentError>("class_weight: there is no class {}; there are {}", label,
+                          classes > 0 ? fmt::format("0 to {}", classes - 1) : "0, 1, ...");
+    }
+    if (!(weight >= 0 && std::isfinite(weight))) {
+      fail<ArgumentError>("class_weight: {} of class {} is not a finite number of at least 0",
+                          weight, label);
+    }
+  }
+}
+
+/// Calls f for the class of each sample: the nearest whole number, or in a vector the place of the
+/// largest.
+template <class F>
+void for_each_class(const Column& targets, F f) {
+  const Shape row = targets.row_shape();
+  if (row.rank() > 1) {
+    fail<ShapeError>(
+        "class_weight: targets must be classes [N] or [N,1], or vectors [N,K], but a sample of y "
+        "is {}",
+        row);
+  }
+  const std::int64_t width = row.elements();
+  std::int64_t largest_at = 0;
+  float largest = 0;
+  for_each_number(targets, [&](float number, std::int64_t at) {
+    const std::int64_t column = at % width;
+    if (column == 0 || number > largest) {
+      largest = number;
+      largest_at = column;
+    }
+    if (column + 1 == width) f(width > 1 ? largest_at : std::llround(number));
+  });
 }
 
 }  // namespace
@@ -233,46 +272,18 @@ Dataset Dataset::class_weighted(const ClassWeight& weights, std::int64_t classes
   if (targets() != 1) {
     fail<ArgumentError>("class_weight: it is for one target, not for {}", targets());
   }
-  for (const auto& [label, weight] : weights) {
-    if (label < 0 || (classes > 0 && label >= classes)) {
-      fail<ArgumentError>("class_weight: there is no class {}; there are {}", label,
-                          classes > 0 ? fmt::format("0 to {}", classes - 1) : "0, 1, ...");
-    }
-    if (!(weight >= 0 && std::isfinite(weight))) {
-      fail<ArgumentError>("class_weight: {} of class {} is not a finite number of at least 0",
-                          weight, label);
-    }
-  }
-  const Shape row = y_[0].row_shape();
-  if (row.rank() > 1) {
-    fail<ShapeError>(
-        "class_weight: targets must be classes [N] or [N,1], or vectors [N,K], but a "
-        "sample of y is {}",
-        row);
-  }
-  const auto width = row.elements();
-  // Of the earlier weights, all positions of a sample are multiplied.
+  check_class_weight(weights, classes);
   const Column before = weights_.empty() ? Column() : weights_[0];
-  const Shape positions = before ? before.row_shape() : Shape();
-  std::vector<std::int64_t> sizes{size()};
-  sizes.insert(sizes.end(), positions.begin(), positions.end());
-  Tensor product = Tensor::full(Shape(sizes), 1);
-  const auto numbers = product.data<float>();
+  Tensor product = Tensor::full(with_batch(size(), before ? before.row_shape() : Shape()), 1);
   if (before) before.take(all_rows(size()), product);
-  std::int64_t largest_at = 0;
-  float largest = 0;
-  for_each_number(y_[0], [&](float number, std::int64_t at) {
-    const std::int64_t column = at % width;
-    if (column == 0 || number > largest) std::tie(largest, largest_at) = std::pair(number, column);
-    if (column + 1 < width) return;
-    const std::int64_t label = width > 1 ? largest_at : std::llround(number);
+  const auto numbers = product.data<float>();
+  const auto positions =
+      numbers.size() / static_cast<std::size_t>(std::max<std::int64_t>(1, size()));
+  std::size_t sample = 0;
+  for_each_class(y_[0], [&](std::int64_t label) {
     const auto found = weights.find(label);
-    if (found == weights.end()) return;
-    const std::int64_t sample = at / width, count = positions.elements();
-    for (float& weight : numbers.subspan(static_cast<std::size_t>(sample * count),
-                                         static_cast<std::size_t>(count))) {
-      weight *= static_cast<float>(found->second);
-    }
+    const float factor = found == weights.end() ? 1 : static_cast<float>(found->second);
+    for (float& weight : numbers.subspan(sample++ * positions, positions)) weight *= factor;
   });
   Dataset result = *this;
   result.weights_ = {Column(product)};

@@ -36,6 +36,13 @@ Tensor input_of(Executable& executable, const std::string& name) {
   }
 }
 
+/// What was said of one output alone; nullptr if nothing.
+const OutputOptions* own_options(const TrainOptions& options, const std::string& output) {
+  const auto own = std::find_if(options.outputs.begin(), options.outputs.end(),
+                                [&](const auto& entry) { return entry.first == output; });
+  return own == options.outputs.end() ? nullptr : &own->second;
+}
+
 /// Targets and predictions of several outputs: an error says of which one it speaks.
 template <class F>
 void about_output(const std::string& output, bool several, F f) {
@@ -188,17 +195,13 @@ std::vector<Model::Objective> Model::objectives(const TrainOptions& options) con
   };
   std::vector<Objective> result;
   for (const std::string& output : output_names()) {
-    const auto own = std::find_if(options.outputs.begin(), options.outputs.end(),
-                                  [&](const auto& entry) { return entry.first == output; });
-    if (own == options.outputs.end()) {
-      result.push_back({output, options.loss, 1, options.metrics, options.weighted_metrics});
-      continue;
-    }
-    const OutputOptions& its = own->second;
-    result.push_back({output, its.loss ? its.loss : options.loss, its.loss_weight, options.metrics,
+    const OutputOptions* own = own_options(options, output);
+    result.push_back({output, own != nullptr && own->loss ? own->loss : options.loss,
+                      own != nullptr ? own->loss_weight : 1, options.metrics,
                       options.weighted_metrics});
-    append(result.back().metrics, its.metrics);
-    append(result.back().weighted_metrics, its.weighted_metrics);
+    if (own == nullptr) continue;
+    append(result.back().metrics, own->metrics);
+    append(result.back().weighted_metrics, own->weighted_metrics);
   }
   return result;
 }
@@ -477,12 +480,17 @@ void Model::check_shapes(std::string_view who, const Dataset& data, bool with_ta
   }
 }
 
+const Loss& Model::loss_of(const std::string& output) const {
+  const OutputOptions* own = own_options(*training_, output);
+  return own != nullptr && own->loss ? own->loss : training_->loss;
+}
+
 /// After shapes, since one-hot vectors could pass as classes 0 and 1.
 void Model::check_numbers(const Dataset& data) const {
-  const std::vector<Objective> objectives = this->objectives(*training_);
-  for (std::size_t i = 0; i < objectives.size(); ++i) {
-    const Loss& loss = objectives[i].loss;
-    about_output(objectives[i].output, objectives.size() > 1, [&] {
+  const std::vector<std::string> outputs = output_names();
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    about_output(outputs[i], outputs.size() > 1, [&] {
+      const Loss& loss = loss_of(outputs[i]);
       if (loss.integer_targets) {
         check_labels(data.y(i), outputs_[i].shape[-1], loss.ignore_class);
       }

@@ -304,6 +304,7 @@ class Model {
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   void check_shapes(std::string_view who, const Dataset& data, bool with_targets);
   void check_numbers(const Dataset& data) const;
+  const Loss& loss_of(const std::string& output) const;
   TargetTypes target_types(const Dataset& data, std::int64_t batch) const;
   Dataset class_weighted(const Dataset& data, const ClassWeight& weights) const;
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);

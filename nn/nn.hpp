@@ -3,6 +3,7 @@
 
 #include "nn/activations.hpp"
 #include "nn/callbacks.hpp"
+#include "nn/confusion_metrics.hpp"
 #include "nn/constraints.hpp"
 #include "nn/dataset.hpp"
 #include "nn/history.hpp"
@@ -17,5 +18,6 @@
 #include "nn/progress.hpp"
 #include "nn/regularizers.hpp"
 #include "nn/schedules.hpp"
+#include "nn/score_metrics.hpp"
 #include "nn/sequential.hpp"
 #include "nn/symbol.hpp"

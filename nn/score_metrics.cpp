@@ -113,6 +113,25 @@ double f_score(double beta, Sums sums, std::size_t k) {
   return f_score(beta, sums[k], sums[classes + k], sums[2 * classes + k]);
 }
 
+Value f_score_sums(std::string_view who, const FBetaScore& score, Value prediction, Value target,
+                   Value weight) {
+  const auto& [average, beta, threshold] = score;
+  expect_known(who, "average", average, {"none", "micro", "macro", "weighted"});
+  if (!(beta > 0)) fail<ArgumentError>("{}: beta must be above 0, not {}", who, beta);
+  if (threshold && !(*threshold > 0 && *threshold <= 1)) {
+    fail<ArgumentError>("{}: threshold must be above 0 and at most 1, not {}", who, *threshold);
+  }
+  expect_rows(who, prediction);
+  const Value t = dense_target(who, prediction, target);
+  const Value predicted = threshold ? greater(prediction, static_cast<float>(*threshold))
+                                    : greater_equal(prediction, max(prediction, {-1}, Keep::axes)) *
+                                          greater(abs(prediction), 1e-9f);
+  const auto total = [&](Value x) {
+    return sum(weight ? x * aligned_weight(who, x, weight) : x, {0});
+  };
+  return concat({total(predicted * t), total(predicted), total(t)}, 0);
+}
+
 // ---- R^2, of sums f32[4,K] and the number of targets: t, t^2, (t - p)^2, weights
 
 struct Fit {
@@ -209,20 +228,7 @@ double BinaryIoU::result(Sums sums) const { return iou_result(sums, 2, &target_c
 // ---- F scores
 
 Value FBetaScore::sums(Value prediction, Value target, Value weight) const {
-  expect_known(name(), "average", average, {"none", "micro", "macro", "weighted"});
-  if (!(beta > 0)) fail<ArgumentError>("{}: beta must be above 0, not {}", name(), beta);
-  if (threshold && !(*threshold > 0 && *threshold <= 1)) {
-    fail<ArgumentError>("{}: threshold must be above 0 and at most 1, not {}", name(), *threshold);
-  }
-  expect_rows(name(), prediction);
-  const Value t = dense_target(name(), prediction, target);
-  const Value predicted = threshold ? greater(prediction, static_cast<float>(*threshold))
-                                    : greater_equal(prediction, max(prediction, {-1}, Keep::axes)) *
-                                          greater(abs(prediction), 1e-9f);
-  const auto total = [&](Value x) {
-    return sum(weight ? x * aligned_weight(name(), x, weight) : x, {0});
-  };
-  return concat({total(predicted * t), total(predicted), total(t)}, 0);
+  return f_score_sums(name(), *this, prediction, target, weight);
 }
 
 double FBetaScore::result(Sums sums) const {
@@ -252,7 +258,7 @@ Tensor FBetaScore::results(Sums sums) const {
 }
 
 Value F1Score::sums(Value prediction, Value target, Value weight) const {
-  return FBetaScore{average, 1, threshold}.sums(prediction, target, weight);
+  return f_score_sums(name(), {average, 1, threshold}, prediction, target, weight);
 }
 double F1Score::result(Sums sums) const { return FBetaScore{average, 1, threshold}.result(sums); }
 Tensor F1Score::results(Sums sums) const { return FBetaScore{average, 1, threshold}.results(sums); }

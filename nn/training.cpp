@@ -173,7 +173,7 @@ Tensor Model::metric_result(std::string_view name) const {
 
 Dataset Model::class_weighted(const Dataset& data, const ClassWeight& weights) const {
   if (weights.empty()) return data;
-  const Loss& loss = objectives(*training_)[0].loss;
+  const Loss& loss = loss_of(output_names()[0]);
   if (data.targets() == 1 && loss.integer_targets && data.y().row_shape().elements() != 1) {
     fail<ShapeError>("class_weight: it is for samples of one class each, but y is {}",
                      with_any_batch(with_batch(1, data.y().row_shape())));

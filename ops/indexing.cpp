@@ -52,10 +52,10 @@ Box reversed(Box box) {
 
 Rows::Rows(const Box& box, std::int64_t first)
     : box_(box),
-      index_(box.sizes.empty() ? 0 : box.sizes.size() - 1),
+      axes_(box.sizes.empty() ? 0 : box.sizes.size() - 1),
       from_(box.from_first),
       to_(box.to_first) {
-  for (std::size_t k = index_.size(); k-- > 0;) {
+  for (std::size_t k = axes_; k-- > 0;) {
     if (box.sizes[k] == 0) continue;
     index_[k] = first % box.sizes[k];
     first /= box.sizes[k];
@@ -65,7 +65,7 @@ Rows::Rows(const Box& box, std::int64_t first)
 }
 
 void Rows::next() noexcept {
-  for (std::size_t k = index_.size(); k-- > 0;) {
+  for (std::size_t k = axes_; k-- > 0;) {
     from_ += box_.from[k];
     to_ += box_.to[k];
     if (++index_[k] < box_.sizes[k]) return;

@@ -2,6 +2,7 @@
 // move.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -41,7 +42,8 @@ class Rows {
 
  private:
   const Box& box_;
-  std::vector<std::int64_t> index_;  // of the row, along all axes but the last
+  std::size_t axes_;                                   // all but the last
+  std::array<std::int64_t, Shape::max_rank> index_{};  // of the row, along these; no allocation
   std::int64_t from_, to_;
 };
 

@@ -186,6 +186,35 @@ TEST_CASE("tutorial: batches on their way through fit and predict allocate nothi
   CHECK(allocations == 0);
 }
 
+TEST_CASE("tutorial: weights and metrics that keep sums allocate nothing either") {
+  nn::Sequential model = tutorial();
+  model.config.replicas = 2;
+  model.compile({.optimizer = "adam",
+                 .loss = "categorical_crossentropy",
+                 .metrics = {"accuracy", "auc", "confusion_matrix", nn::F1Score{},
+                             nn::Precision{.thresholds = {0.2, 0.8}}, nn::R2Score{},
+                             nn::OneHotMeanIoU{.num_classes = 10}},
+                 .weighted_metrics = {"accuracy", "auc"}});
+  const nn::Dataset bytes = bars(650, 7);
+  Tensor images(Type{DType::f32, {650, 28, 28, 1}}), labels(Type{DType::f32, {650, 10}});
+  std::vector<std::int64_t> all(650);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int64_t>(i);
+  bytes.x().take(all, images);
+  bytes.y().take(all, labels);
+  const nn::Dataset data(images, labels, Tensor::full({650}, 0.5f));
+  nn::Callback watch;
+  watch.on_train_batch_begin = [](nn::Model&, std::int64_t batch) {
+    watching = batch >= 2 && batch < 10;
+  };
+  watch.on_train_batch_end = [](nn::Model&, std::int64_t batch, nn::Logs&) {
+    if (batch == 9) watching = false;
+  };
+  allocations = 0;
+  model.fit(data, {.batch_size = 63, .verbose = 0, .callbacks = {watch}});
+  watching = false;
+  CHECK(allocations == 0);
+}
+
 template <class Action>
 std::size_t allocations_of(Action action) {
   allocations = 0;

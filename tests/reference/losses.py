@@ -7,6 +7,9 @@ common.py says how to run it. Values are one array each, and a list of cases in 
                     reduction, without and with sample weights
     data/metrics/   predictions, targets and sample weights, and what each metric says after three
                     batches of 7, 5 and 1 samples, without weights and with them
+    data/weights/   samples, sample weights and initial weights of dense layers; the logs of fits
+                    with sample weights and with class weights, of a model of two outputs, and of
+                    batches by themselves
 """
 
 from common import normal, write  # before keras: it chooses the back end
@@ -248,6 +251,74 @@ def write_metrics():
     write("metrics/results", np.array(results).reshape(-1, 2, 4))
 
 
+def flat(weights):
+    return np.concatenate([w.ravel() for w in weights])
+
+
+def rows_of(history, names):
+    return np.array([history.history[name] for name in names]).T
+
+
+def write_weights():
+    rng = np.random.default_rng(13)
+    n = 13
+    x, classes = normal(rng, n, 4), rng.integers(0, 3, n)
+    numbers = normal(rng, n, 2)
+    first = rng.choice([0, 0.5, 1, 2, 3.5], n).astype(np.float32)
+    second = rng.uniform(0, 2, n).astype(np.float32)
+    initial = [0.3 * normal(rng, 4, 3), 0.3 * normal(rng, 3), 0.3 * normal(rng, 4, 2),
+               0.3 * normal(rng, 2)]
+    for name, array in {"x": x, "classes": classes, "numbers": numbers, "first": first,
+                        "second": second, "initial": flat(initial)}.items():
+        write(f"weights/{name}", array)
+
+    def one():
+        model = keras.Sequential([keras.layers.Input((4,)),
+                                  keras.layers.Dense(3, activation="softmax")])
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy",
+                      metrics=["accuracy"], weighted_metrics=["accuracy"])
+        model.set_weights(initial[:2])
+        return model
+
+    names = ["loss", "accuracy", "weighted_accuracy"]
+    names += ["val_" + name for name in names]
+    model = one()
+    history = model.fit(x[:9], classes[:9], sample_weight=first[:9], batch_size=4, epochs=2,
+                        shuffle=False, verbose=0,
+                        validation_data=(x[9:], classes[9:], first[9:]), validation_batch_size=4)
+    write("weights/sample_logs", rows_of(history, names))
+    write("weights/sample_weights", flat(model.get_weights()))
+    model = one()
+    history = model.fit(x, classes, class_weight={0: 0.5, 2: 3.0}, batch_size=4, epochs=2,
+                        shuffle=False, verbose=0, validation_data=(x, classes),
+                        validation_batch_size=4)
+    write("weights/class_logs", rows_of(history, names))
+    write("weights/class_weights", flat(model.get_weights()))
+    model = one()
+    logs = [model.train_on_batch(x[:8], classes[:8], sample_weight=first[:8], return_dict=True),
+            model.test_on_batch(x, classes, return_dict=True),
+            model.train_on_batch(x[5:], classes[5:], class_weight={1: 2.0}, return_dict=True)]
+    write("weights/batch_logs", [[log[name] for name in names[:3]] for log in logs])
+    write("weights/batch_prediction", model.predict_on_batch(x))
+
+    inputs = keras.layers.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(3, activation="softmax", name="kind")(inputs),
+                                 keras.layers.Dense(2, name="size")(inputs)])
+    model.compile(optimizer=keras.optimizers.SGD(0.1),
+                  loss=["sparse_categorical_crossentropy", "mse"], loss_weights=[1, 0.5],
+                  metrics=[["accuracy"], ["mae"]], weighted_metrics=[["accuracy"], ["mae"]])
+    names = ["loss", "kind_loss", "size_loss", "kind_accuracy", "size_mae",
+             "kind_weighted_accuracy", "size_weighted_mae"]
+    logs = []
+    for weights in ([first, second], first):
+        model.set_weights(initial)
+        history = model.fit(x, [classes, numbers], sample_weight=weights, batch_size=4, epochs=2,
+                            shuffle=False, verbose=0)
+        logs.append(rows_of(history, names))
+    write("weights/two_logs", logs)
+
+
 if __name__ == "__main__":
     write_losses()
     write_metrics()
+    write_weights()
