@@ -51,6 +51,7 @@ constexpr std::array known{
     Row{"categorical_hinge", make<CategoricalHinge>},
     Row{"dice", make<Dice>},
     Row{"tversky", make<Tversky>},
+    Row{"circle", make<Circle>},
 };
 
 bool is_column(const Shape& shape, const Shape& wide) {
@@ -151,6 +152,22 @@ Value sum_of_batch(Value x, const std::vector<int>& axes, std::string_view who) 
                             });
   const Value total = sum(x, axes);
   return over_samples ? all_reduce(total) : total;
+}
+
+/// log sum e^x over the last axis, of those x where the mask is 1; very small if there are none.
+Value log_sum_exp(Value x, Value mask) {
+  const Value kept = select(mask, x, scalar_like(x, -1e30f));
+  const Value largest = stop_gradient(max(kept, {-1}, Keep::axes));
+  return log(sum(exp(kept - largest), {-1})) + reshape(largest, without_last(x.shape()));
+}
+
+/// Zeros, and 1 where row and column are the same.
+Value diagonal(Value like, std::int64_t size) {
+  Tensor ones(Type{DType::f32, {size, size}});
+  for (std::int64_t i = 0; i < size; ++i) {
+    ones.data<float>()[static_cast<std::size_t>(i * (size + 1))] = 1;
+  }
+  return Graph::of(like).constant(ones);
 }
 
 }  // namespace
@@ -420,6 +437,29 @@ Value Tversky::operator()(Value prediction, Value target) const {
   const Value missed = total(t * (1.0f - prediction)) * static_cast<float>(alpha);
   const Value wrong = total(prediction * (1.0f - t)) * static_cast<float>(beta);
   return 1.0f - both / (both + missed + wrong + epsilon);
+}
+
+// ---- similarity
+
+Value Circle::operator()(Value prediction, Value target) const {
+  if (prediction.shape().rank() != 2) {
+    fail<ShapeError>("{}: the output must be [N,D], not {}", name(),
+                     with_any_batch(prediction.shape()));
+  }
+  const Value labels = cast(class_target(name(), prediction, target), DType::f32);
+  const std::int64_t rows = labels.shape()[0];
+  const auto m = static_cast<float>(margin), g = static_cast<float>(gamma);
+  const Value distance =
+      maximum(1.0f - matmul(prediction, prediction, {.transpose_b = true}), 0.0f);
+  const Value alike = equal(reshape(labels, {rows, 1}), reshape(labels, {1, rows}));
+  const Value others = remove_diagonal ? alike - diagonal(alike, rows) : alike;
+  const Value pull = g * (distance + m) * (distance - m);
+  const Value push = g * maximum(1 + m - distance, 0.0f) * (1 - m - distance);
+  return softplus(log_sum_exp(pull, others) + log_sum_exp(push, 1.0f - alike));
+}
+
+Value Circle::mask(Value prediction, Value target) const {
+  return greater((*this)(prediction, target), 0.0f);
 }
 
 }  // namespace weft::nn
