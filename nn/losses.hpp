@@ -33,6 +33,7 @@ class Loss {
       : name(name_of_object(f, "loss")) {
     if constexpr (requires { F::integer_targets; }) integer_targets = F::integer_targets;
     if constexpr (requires { f.ignore_class; }) ignore_class = f.ignore_class;
+    if constexpr (requires { F::whole_batch; }) whole_batch = F::whole_batch;
     if constexpr (requires { f.reduction; }) set_reduction(f.reduction);
     if constexpr (requires { f.mask(Value{}, Value{}); }) {
       mask = [f](Value p, Value t) { return f.mask(p, t); };
@@ -62,6 +63,7 @@ class Loss {
   std::string reduction = "sum_over_batch_size";
   bool integer_targets = false;  ///< targets are classes, to be checked against the prediction's
   std::optional<std::int64_t> ignore_class{};  ///< but for this one
+  bool whole_batch = false;  ///< compares samples with one another: a batch is not cut in slices
   Function function;
   Function mask;  ///< 1 where a loss counts, else 0; may be empty, and may return an empty Value
 
@@ -267,6 +269,26 @@ struct Tversky {
   std::string reduction = "sum_over_batch_size";
   static std::string_view name() { return "tversky"; }
   Value operator()(Value prediction, Value target) const;
+};
+
+// ---- similarity
+
+/// log(1 + sum e^(g a (d - m)) sum e^(g b (1 - m - d))) over the other samples of the batch, where
+/// d is 1 - p.p', at least 0: the first sum is over those of the same class, with a = m + d, the
+/// second over all others, with b = max(1 + m - d, 0). Samples whose loss is 0 do not count in the
+/// mean.
+///   prediction  f32[N,D], rows of length 1
+///   target      classes [N] or [N,1]
+///   see         Sun et al., "Circle loss", 2020
+struct Circle {
+  double gamma = 80;            ///< g
+  double margin = 0.4;          ///< m
+  bool remove_diagonal = true;  ///< a sample is not compared with itself
+  std::string reduction = "sum_over_batch_size";
+  static constexpr bool whole_batch = true;
+  static std::string_view name() { return "circle"; }
+  Value operator()(Value prediction, Value target) const;
+  Value mask(Value prediction, Value target) const;
 };
 
 // ---- what losses and metrics do first

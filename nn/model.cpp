@@ -415,7 +415,7 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
                           data.targets());
     }
   }
-  // Batch by batch, data are often as they were the last time.
+  // Batch by batch, data are often as some were before.
   std::vector<Type> types;
   const auto add = [&](const Column& column) {
     types.push_back({column.dtype(), column.row_shape()});
@@ -425,12 +425,11 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
     types.push_back({fed_type(data.y(i)), data.y(i).row_shape()});
     if (data.sample_weight(i)) add(data.sample_weight(i));
   }
-  if (!built_ || types != checked_) {
-    checked_.clear();
-    check_shapes(who, data, with_targets);
-    checked_ = std::move(types);
-  } else {
+  if (built_ && std::find(checked_.begin(), checked_.end(), types) != checked_.end()) {
     build();  // a layer may have been frozen
+  } else {
+    check_shapes(who, data, with_targets);
+    checked_.push_back(std::move(types));
   }
   if (with_targets) check_numbers(data);
 }
@@ -526,11 +525,15 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   const auto trace = [&](Graph& graph, const Slice& slice) {
     return trace_slice(mode, graph, slice, targets);
   };
-  const std::size_t replicas = std::min(config.replicas, static_cast<std::size_t>(batch));
+  const std::vector<std::string> x_names = input_names(), y_names = output_names();
+  const bool whole = mode != Mode::predict &&
+                     std::any_of(y_names.begin(), y_names.end(),
+                                 [&](const auto& output) { return loss_of(output).whole_batch; });
+  const std::size_t replicas =
+      whole ? 1 : std::min(config.replicas, static_cast<std::size_t>(batch));
   Compiled result{
       compile_batch(batch, trace, variables_,
                     {.replicas = replicas, .winograd = config.winograd, .tune = config.tune})};
-  const std::vector<std::string> x_names = input_names(), y_names = output_names();
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
   }

@@ -35,6 +35,7 @@ struct ModelConfig {
   std::uint64_t seed = 0;  ///< of the initial weights, together with their names
   /// How many slices a batch is cut into, to be worked on side by side; fewer if it has fewer rows.
   /// 0: what suits the batch and the threads at hand (compile_batch in runtime/compile.hpp).
+  /// A loss that compares samples with one another (Loss::whole_batch) trains as one.
   std::size_t replicas = 0;
   bool winograd = true;  ///< CompileOptions::winograd
   bool tune = false;     ///< CompileOptions::tune
@@ -337,7 +338,8 @@ class Model {
   std::vector<std::string> kept_;
   std::vector<std::pair<std::string, std::string>> averages_;
   std::map<std::string, std::shared_ptr<Compiled>> compiled_;
-  std::vector<Type> checked_;   // data of these types fit: samples, targets and weights, less rows
+  // Data of these types fit: samples, targets and weights, without the batch.
+  std::vector<std::vector<Type>> checked_;
   std::vector<Tally> tallies_;  // of the last pass over data
   // What build() found out.
   bool built_ = false;

@@ -147,7 +147,7 @@ TEST_CASE("losses: unknown names and functions of the user's") {
       "binary_focal_crossentropy, categorical_generalized_cross_entropy, kl_divergence, kld, "
       "poisson, mean_squared_error, mse, mean_absolute_error, mae, mean_absolute_percentage_error, "
       "mape, mean_squared_logarithmic_error, msle, huber, log_cosh, cosine_similarity, hinge, "
-      "squared_hinge, categorical_hinge, dice, tversky");
+      "squared_hinge, categorical_hinge, dice, tversky, circle");
   const Loss own = [](Value p, Value t) { return square(square(p - t)); };
   CHECK(own.name == "loss");
   check_close(evaluate_pair(own, Array({2}, {1, 2}), Array({2}, {0, 4})).data, {1, 16});

@@ -149,6 +149,29 @@ TEST_CASE("reference: overlaps of a whole batch, in any slices") {
   }
 }
 
+TEST_CASE("reference: samples beside one another") {
+  const Tensor rows = input("circle_rows"), labels = input("circle_labels");
+  const Tensor values = input("circle_values"), reduced = input("circle_reduced");
+  const nn::Loss losses[] = {"circle",
+                             nn::Circle{.gamma = 3, .margin = 0.2, .remove_diagonal = false}};
+  for (std::size_t i = 0; i < 2; ++i) {
+    CAPTURE(i);
+    Graph graph;
+    const Value x = graph.input(rows.type(), "p"), y = graph.input(labels.type(), "t");
+    const Value each = losses[i](x, y);
+    const auto out = compile({each, losses[i].reduced(x, y), gradients(sum(each), {x})[0]})
+                         .run({{"p", rows}, {"t", labels}});
+    CHECK(difference(out[0], row(values, i), 1) < loss_tolerance);
+    CHECK(difference(out[1], row(reduced, i), 1) < loss_tolerance);
+    // An exponent of 80 makes 80 times the rounding error of a distance.
+    CHECK(difference(out[2], row(input("circle_slopes"), i), 1) < 80 * loss_tolerance);
+  }
+  // A batch is not cut, since its samples would not see one another.
+  nn::Sequential model({nn::Input({5}), nn::Dense(5)}, {.replicas = 4});
+  model.compile({.loss = "circle"});
+  CHECK(model.training_step(nn::Dataset(rows, labels), 8).statistics().replicas == 1);
+}
+
 TEST_CASE("reference: losses along another axis") {
   const Tensor logits = input("axis_logits"), one_hot = input("axis_one_hot");
   const Tensor values = input("axis_values");

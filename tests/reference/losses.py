@@ -92,6 +92,27 @@ def loss_cases():
     ]
 
 
+def circle_values(labels, rows, gamma=80.0, margin=0.4, remove_diagonal=True):
+    """The sum of Keras' losses in double precision, which its JAX back end does not have."""
+    distance = np.maximum(1 - rows @ rows.T, 0)
+    alike = labels[:, None] == labels[None, :]
+    others = alike & ~np.eye(len(labels), dtype=bool) if remove_diagonal else alike
+    pull = np.where(others, np.exp(gamma * (margin + distance) * (distance - margin)), 0)
+    push = np.where(alike, 0, np.exp(gamma * np.maximum(1 + margin - distance, 0)
+                                     * (1 - margin - distance)))
+    return np.log1p(pull.sum(1) * push.sum(1)).sum()
+
+
+def circle_slopes(labels, rows, **arguments):
+    slopes, step = np.zeros_like(rows), 1e-6
+    for at in np.ndindex(*rows.shape):
+        shift = np.zeros_like(rows)
+        shift[at] = step
+        slopes[at] = (circle_values(labels, rows + shift, **arguments)
+                      - circle_values(labels, rows - shift, **arguments)) / (2 * step)
+    return slopes
+
+
 def write_losses():
     inputs = loss_inputs()
     for name, array in inputs.items():
@@ -116,6 +137,21 @@ def write_losses():
     write("losses_more/whole_values", [whole[0](t, p), whole[1](t, p), whole[2](t, p)])
     write("losses_more/whole_slopes", [jax.grad(lambda x: loss(t, x))(jnp.asarray(p))
                                        for loss in whole])
+    # Samples beside one another.
+    rng = np.random.default_rng(14)
+    rows = normal(rng, SAMPLES, CLASSES)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    circle_labels = np.array([0, 1, 0, 2, 1, 0, 3, 1])
+    write("losses_more/circle_rows", rows)
+    write("losses_more/circle_labels", circle_labels)
+    circles = [{}, {"gamma": 3.0, "margin": 0.2, "remove_diagonal": False}]
+    make = keras.losses.Circle
+    write("losses_more/circle_values",
+          [make(reduction=None, **each)(circle_labels, rows) for each in circles])
+    write("losses_more/circle_reduced", [make(**each)(circle_labels, rows) for each in circles])
+    # Keras' own derivative is NaN where a class has one sample; by differences, in double.
+    write("losses_more/circle_slopes", [circle_slopes(circle_labels, rows.astype(np.float64), **each)
+                                        for each in circles])
     # Along another axis: [4,3,5] with classes in the middle.
     rng = np.random.default_rng(11)
     logits = 2 * normal(rng, 4, 3, 5)
