@@ -7,6 +7,14 @@
 
 namespace weft::nn {
 
+Value with_activity_loss(Scope& scope, Value y, const Regularizer& activity_regularizer) {
+  if (!activity_regularizer) return y;
+  const Value loss = activity_regularizer(y);
+  const auto rows = static_cast<float>(y.shape().rank() == 0 ? 1 : y.shape()[0]);
+  scope.add_loss(loss * (scope.share() / rows));
+  return y;
+}
+
 Input::Input(const Shape& shape, InputConfig c) : config(std::move(c)) {
   config.input_shape = shape;
   if (shape.rank() == 0) {

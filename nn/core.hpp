@@ -31,6 +31,11 @@ struct LayerConfig {
   bool trainable = true;
 };
 
+/// y, the output of a layer, once its activity_regularizer (if there is one) has added its part to
+/// the loss: divided by the size of the batch, as Keras 3 does. Where replicas share the batch,
+/// each adds that of its slice, which is right for sums over samples, as l1 and l2 are.
+Value with_activity_loss(Scope& scope, Value y, const Regularizer& activity_regularizer);
+
 struct InputConfig {
   std::string name{};
   DType dtype = DType::f32;  ///< or s32, for whole numbers
