@@ -19,3 +19,4 @@
 #include "ops/softmax.hpp"
 #include "ops/transpose.hpp"
 #include "ops/unary.hpp"
+#include "ops/upsample2d.hpp"
