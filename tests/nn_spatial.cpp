@@ -248,35 +248,57 @@ TEST_CASE("spatial: weights are named and shaped as in Keras") {
         "conv2d_transpose/kernel[3,3,6,4] ");
 }
 
+namespace {
+
+/// How many ops of that name are left of the layers, one behind the other, once simplified.
+std::size_t count_of(std::string_view op, const std::vector<nn::Layer>& layers,
+                     const Shape& input) {
+  Graph graph;
+  Variables variables;
+  nn::Trace trace{graph, variables, 0, false};
+  nn::Scope scope(trace);
+  Value x = graph.input({DType::f32, input}, "x");
+  for (const nn::Layer& layer : layers) x = layer(scope, x);
+  std::size_t count = 0;
+  const Program program = prune(simplify({std::move(graph), {x}}));
+  for (NodeId id = 0; id < program.graph.size(); ++id) {
+    count += program.graph[id].op.name() == op ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace
+
 TEST_CASE("spatial: between layers that are channels first, nothing is transposed") {
   const auto transposes = [](const char* format, const nn::Activation& activation) {
-    Graph graph;
-    Variables variables;
-    nn::Trace trace{graph, variables, 0, false};
-    nn::Scope scope(trace);
-    Value x =
-        graph.input({DType::f32, format == first ? Shape{2, 3, 16, 16} : Shape{2, 16, 16, 3}}, "x");
-    const std::vector<nn::Layer> layers{
-        nn::ZeroPadding2D(1, {.data_format = format}),
-        nn::Conv2D(8, 3, {.data_format = format, .activation = activation}),
-        nn::MaxPooling2D(2, {.data_format = format}),
-        nn::DepthwiseConv2D(3, {.data_format = format, .activation = activation}),
-        nn::UpSampling2D(2, {.data_format = format}),
-        nn::Conv2DTranspose(4, 3, {.data_format = format, .activation = activation}),
-        nn::Flatten({.data_format = format})};
-    for (const nn::Layer& layer : layers) x = layer(scope, x);
-    std::size_t count = 0;
-    const Program program = prune(simplify({std::move(graph), {x}}));
-    for (NodeId id = 0; id < program.graph.size(); ++id) {
-      count += program.graph[id].op.name() == "transpose" ? 1 : 0;
-    }
-    return count;
+    return count_of("transpose",
+                    {nn::ZeroPadding2D(1, {.data_format = format}),
+                     nn::Conv2D(8, 3, {.data_format = format, .activation = activation}),
+                     nn::MaxPooling2D(2, {.data_format = format}),
+                     nn::DepthwiseConv2D(3, {.data_format = format, .activation = activation}),
+                     nn::UpSampling2D(2, {.data_format = format}),
+                     nn::Conv2DTranspose(4, 3, {.data_format = format, .activation = activation}),
+                     nn::Flatten({.data_format = format})},
+                    format == first ? Shape{2, 3, 16, 16} : Shape{2, 16, 16, 3});
   };
   CHECK(transposes("channels_last", "relu") == 0);
   CHECK(transposes(first, "relu") == 1);  // of the input
   CHECK(transposes(first, "softsign") == 1);
   // Along the last axis, which is the width: here there is something to do.
   CHECK(transposes(first, "softmax") > 1);
+}
+
+TEST_CASE("spatial: zeros around become the convolution's own padding, in every form") {
+  for (const char* format : {"channels_last", first}) {
+    CHECK(count_of("pad",
+                   {nn::ZeroPadding2D({{1, 0}, {0, 2}}, {.data_format = format}),
+                    nn::Conv2D(2, 3, {.data_format = format})},
+                   {2, 6, 6, 6}) == 0);
+    CHECK(count_of("pad",
+                   {nn::ZeroPadding1D({2, 1}, {.data_format = format}),
+                    nn::Conv1D(2, 3, {.data_format = format})},
+                   {2, 6, 6}) == 0);
+  }
 }
 
 TEST_CASE("spatial: a causal convolution sees nothing of the future") {

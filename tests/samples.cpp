@@ -651,6 +651,8 @@ void add_upsample2d(Samples& s) {
   const std::vector<Case> cases{{"2x2", {2, 3, 2, 3}, {2, 2}},
                                 {"1x3, 16 channels", {2, 2, 3, 16}, {1, 3}},
                                 {"3x1, one channel", {1, 2, 3, 1}, {3, 1}},
+                                {"1x2, one channel", {2, 1, 20, 1}, {1, 2}},
+                                {"2x5, one channel", {1, 2, 3, 1}, {2, 5}},
                                 {"by nothing", {1, 2, 3, 4}, {1, 1}}};
   for (const Case& c : cases) {
     const auto size = c.size;
