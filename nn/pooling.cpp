@@ -2,68 +2,111 @@
 
 #include "graph/print.hpp"
 #include "nn/arguments.hpp"
-#include "nn/shapes.hpp"
 #include "ops/ops.hpp"
 
 namespace weft::nn {
 namespace {
 
-void check_pooling(std::string_view layer, Size2D pool_size, Pooling2DConfig& config) {
-  expect_positive(layer, "pool_size", pool_size);
-  if (config.strides == Size2D(0)) config.strides = pool_size;
-  expect_positive(layer, "strides", config.strides);
-  expect_padding(layer, config.padding);
+using Pool = Value (*)(Value, const Pool2dOptions&);
+
+/// What the layers with windows check, and fill in.
+template <class L>
+void check_pooling(L& layer) {
+  expect_positive(layer.name(), "pool_size", layer.pool_size);
+  if (layer.config.strides == decltype(layer.pool_size)(0)) layer.config.strides = layer.pool_size;
+  expect_positive(layer.name(), "strides", layer.config.strides);
+  expect_padding(layer.name(), layer.config.padding);
+  expect_data_format(layer.name(), layer.config.data_format);
 }
 
-Pool2dOptions pooling(std::string_view layer, Value x, Size2D pool_size,
-                      const Pooling2DConfig& config) {
-  expect_image(layer, x);
-  return {.window = pair(pool_size),
-          .stride = pair(config.strides),
-          .padding = padding_for(config.padding, x, pool_size, config.strides, 1)};
+///   axes  2 for images, 1 for sequences
+template <class L>
+Value pool_windows(const L& layer, int axes, Value x, Pool pool) {
+  const ImageForm form(axes, layer.config.data_format);
+  const Value images = form.images(layer.name(), x);
+  const Size2D size = as_size2d(layer.pool_size), strides = as_size2d(layer.config.strides);
+  return form.back(
+      pool(images, {.window = pair(size),
+                    .stride = pair(strides),
+                    .padding = padding_for(layer.config.padding, images, size, strides, 1)}));
 }
 
-/// One window over all of the image.
-Pool2dOptions whole_image(std::string_view layer, Value x) {
-  expect_image(layer, x);
-  const std::array<std::int64_t, 2> size{x.shape()[1], x.shape()[2]};
-  return {.window = size, .stride = size};
-}
-
-/// f32[N,1,1,C] as the config wants it.
-Value pooled(Value y, const GlobalPooling2DConfig& config) {
-  return config.keepdims ? y : reshape(y, {y.shape()[0], y.shape()[-1]});
+template <class L>
+Value pool_all(const L& layer, int axes, Value x, Pool pool) {
+  const ImageForm form(axes, layer.config.data_format);
+  const Value images = form.images(layer.name(), x);
+  const std::array<std::int64_t, 2> size{images.shape()[1], images.shape()[2]};
+  const Value y = pool(images, {.window = size, .stride = size});
+  return layer.config.keepdims ? form.back(y) : reshape(y, {y.shape()[0], y.shape()[-1]});
 }
 
 }  // namespace
 
 MaxPooling2D::MaxPooling2D(Size2D size, Pooling2DConfig c) : pool_size(size), config(std::move(c)) {
-  check_pooling(name(), pool_size, config);
+  check_pooling(*this);
 }
 
 Value MaxPooling2D::operator()(Scope&, Value x) const {
-  return max_pool2d(x, pooling(name(), x, pool_size, config));
+  return pool_windows(*this, 2, x, max_pool2d);
 }
 
 AveragePooling2D::AveragePooling2D(Size2D size, Pooling2DConfig c)
     : pool_size(size), config(std::move(c)) {
-  check_pooling(name(), pool_size, config);
+  check_pooling(*this);
 }
 
 Value AveragePooling2D::operator()(Scope&, Value x) const {
-  return average_pool2d(x, pooling(name(), x, pool_size, config));
+  return pool_windows(*this, 2, x, average_pool2d);
 }
 
-GlobalAveragePooling2D::GlobalAveragePooling2D(GlobalPooling2DConfig c) : config(std::move(c)) {}
+MaxPooling1D::MaxPooling1D(std::int64_t size, Pooling1DConfig c)
+    : pool_size(size), config(std::move(c)) {
+  check_pooling(*this);
+}
+
+Value MaxPooling1D::operator()(Scope&, Value x) const {
+  return pool_windows(*this, 1, x, max_pool2d);
+}
+
+AveragePooling1D::AveragePooling1D(std::int64_t size, Pooling1DConfig c)
+    : pool_size(size), config(std::move(c)) {
+  check_pooling(*this);
+}
+
+Value AveragePooling1D::operator()(Scope&, Value x) const {
+  return pool_windows(*this, 1, x, average_pool2d);
+}
+
+GlobalAveragePooling2D::GlobalAveragePooling2D(GlobalPoolingConfig c) : config(std::move(c)) {
+  expect_data_format(name(), config.data_format);
+}
 
 Value GlobalAveragePooling2D::operator()(Scope&, Value x) const {
-  return pooled(average_pool2d(x, whole_image(name(), x)), config);
+  return pool_all(*this, 2, x, average_pool2d);
 }
 
-GlobalMaxPooling2D::GlobalMaxPooling2D(GlobalPooling2DConfig c) : config(std::move(c)) {}
+GlobalMaxPooling2D::GlobalMaxPooling2D(GlobalPoolingConfig c) : config(std::move(c)) {
+  expect_data_format(name(), config.data_format);
+}
 
 Value GlobalMaxPooling2D::operator()(Scope&, Value x) const {
-  return pooled(max_pool2d(x, whole_image(name(), x)), config);
+  return pool_all(*this, 2, x, max_pool2d);
+}
+
+GlobalAveragePooling1D::GlobalAveragePooling1D(GlobalPoolingConfig c) : config(std::move(c)) {
+  expect_data_format(name(), config.data_format);
+}
+
+Value GlobalAveragePooling1D::operator()(Scope&, Value x) const {
+  return pool_all(*this, 1, x, average_pool2d);
+}
+
+GlobalMaxPooling1D::GlobalMaxPooling1D(GlobalPoolingConfig c) : config(std::move(c)) {
+  expect_data_format(name(), config.data_format);
+}
+
+Value GlobalMaxPooling1D::operator()(Scope&, Value x) const {
+  return pool_all(*this, 1, x, max_pool2d);
 }
 
 }  // namespace weft::nn

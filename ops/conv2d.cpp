@@ -9,6 +9,7 @@
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
 #include "ops/conv2d_pool.hpp"
+#include "ops/image_layouts.hpp"
 #include "ops/reduce.hpp"
 #include "ops/slice.hpp"
 #include "runtime/lowering.hpp"
@@ -127,8 +128,6 @@ std::optional<Op> without_padding(Op op, Value x) {
   op.padding.right += after[2];
   return op;
 }
-
-Layout image_names(const Type& type) { return named(type, {0, 3, 1, 2}); }
 
 /// A way to compute a convolution or one of its gradients.
 struct Candidate {

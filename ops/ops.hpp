@@ -20,3 +20,4 @@
 #include "ops/standardize.hpp"
 #include "ops/transpose.hpp"
 #include "ops/unary.hpp"
+#include "ops/upsample2d.hpp"

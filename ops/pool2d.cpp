@@ -13,6 +13,7 @@
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/conv2d_pool.hpp"
+#include "ops/image_layouts.hpp"
 #include "ops/unary.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/parallel.hpp"
@@ -84,26 +85,6 @@ struct Window {
   onednn::Dims before() const { return {padding.top, padding.left}; }
   onednn::Dims behind() const { return {padding.bottom, padding.right}; }
 };
-
-Layout image_names(const Type& type) { return named(type, {0, 3, 1, 2}); }
-
-/// The input's layout if it keeps channels together, else channels last.
-Layout with_channels(const Lowering& l, std::size_t i) {
-  const Layout names = image_names(l.input(i));
-  const auto layout = renamed(l.layout(i), names);
-  return layout && onednn::channel_blocks(layout->md) ? *layout : names;
-}
-
-/// The layout of another image, blocked as `like` is.
-Layout like(const Layout& like, const Type& type) {
-  const auto blocks = *onednn::channel_blocks(like.md);
-  const Layout names = image_names(type);
-  if (onednn::is_strided(like.md)) return names;
-  const auto tag = blocks.width == 16  ? dnnl::memory::format_tag::nChw16c
-                   : blocks.width == 8 ? dnnl::memory::format_tag::nChw8c
-                                       : dnnl::memory::format_tag::nChw4c;
-  return with(names, {onednn::dims(names.md), onednn::data_type(type.dtype), tag});
-}
 
 /// Input and output images, as the loops see them.
 struct Images {

@@ -681,6 +681,37 @@ void add_shared(Samples& s) {
         [](const Values& in) { return sum_of_squares(in[0]); });
 }
 
+void add_upsample2d(Samples& s) {
+  Numbers& n = s.numbers;
+  struct Case {
+    std::string note;
+    Shape small;
+    std::array<std::int64_t, 2> size;
+  };
+  const std::vector<Case> cases{{"2x2", {2, 3, 2, 3}, {2, 2}},
+                                {"1x3, 16 channels", {2, 2, 3, 16}, {1, 3}},
+                                {"3x1, one channel", {1, 2, 3, 1}, {3, 1}},
+                                {"1x2, one channel", {2, 1, 20, 1}, {1, 2}},
+                                {"2x5, one channel", {1, 2, 3, 1}, {2, 5}},
+                                {"by nothing", {1, 2, 3, 4}, {1, 1}}};
+  for (const Case& c : cases) {
+    const auto size = c.size;
+    const Shape large{c.small[0], c.small[1] * size[0], c.small[2] * size[1], c.small[3]};
+    s.add("upsample2d", c.note, {n.any(c.small)},
+          [=](const Values& in) { return square(upsample2d(in[0], size)); });
+    s.add("sum_pool2d", c.note, {n.any(large)},
+          [=](const Values& in) { return square(sum_pool2d(in[0], size)); });
+  }
+  s.add("upsample2d", "between convolutions, and transposed",
+        {n.any({2, 3, 3, 20}), n.between({3, 3, 20, 20}, -0.25f, 0.25f)}, [](const Values& in) {
+          const Conv2dOptions same{.padding = {1, 1, 1, 1}};
+          const Value h = tanh(conv2d(in[0], in[1], same));
+          const Value large = conv2d(upsample2d(h, {2, 2}), in[1], same);
+          const Value turned = upsample2d(transpose(h, {0, 2, 1, 3}), {1, 2});
+          return Values{tanh(large) * 0.25f, sum_pool2d(transpose(turned, {0, 2, 1, 3}), {2, 3})};
+        });
+}
+
 }  // namespace
 
 const std::vector<Sample>& samples() {
@@ -699,6 +730,7 @@ const std::vector<Sample>& samples() {
     add_standardize(s);
     add_softmax(s);
     add_shared(s);
+    add_upsample2d(s);
     return std::move(s.all);
   }();
   return all;
