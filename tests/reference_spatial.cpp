@@ -216,7 +216,7 @@ TEST_CASE("reference: spatial: training with every penalty and constraint, cut o
                     {.kernel_regularizer = nn::L2{0.05},
                      .bias_regularizer = "l2",
                      .activity_regularizer = nn::L1L2{.l1 = 0.01, .l2 = 0.02},
-                     .kernel_constraint = nn::MaxNorm{.max_value = 1, .axes = {0, 1, 2}},
+                     .kernel_constraint = nn::MaxNorm{.max_value = 1, .axis = {0, 1, 2}},
                      .bias_constraint = "non_neg"}),
          nn::DepthwiseConv2D(2, {.depthwise_regularizer = "l2",
                                  .activity_regularizer = "l2",
