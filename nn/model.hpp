@@ -117,6 +117,9 @@ class Model {
  public:
   ModelConfig config;
   bool stop_training = false;  ///< set by a callback, ends fit after this batch and its epoch's end
+  /// Set by a callback in on_train_begin, makes fit go on with this epoch, as if it had done those
+  /// before.
+  std::optional<int> resume_epoch{};
 
   /// Layers in Keras' order: the longer the way to an output, the earlier. An input may be what
   /// a layer made; the model then begins behind it.

@@ -20,4 +20,5 @@
 #include "nn/schedules.hpp"
 #include "nn/score_metrics.hpp"
 #include "nn/sequential.hpp"
+#include "nn/standard_callbacks.hpp"
 #include "nn/symbol.hpp"

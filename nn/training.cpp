@@ -203,8 +203,10 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   Progress progress(options.verbose, options.console);
   Logs logs;
   stop_training = false;
+  resume_epoch.reset();
   notify(options.callbacks, &Callback::on_train_begin, *this);
-  for (int epoch = options.initial_epoch; epoch < options.epochs && !stop_training; ++epoch) {
+  const int first_epoch = std::max(options.initial_epoch, resume_epoch.value_or(0));
+  for (int epoch = first_epoch; epoch < options.epochs && !stop_training; ++epoch) {
     notify(options.callbacks, &Callback::on_epoch_begin, *this, epoch);
     progress.begin(steps, options.epochs > 1 ? fmt::format("Epoch {}/{}", epoch + 1, options.epochs)
                                              : std::string());

@@ -1,0 +1,415 @@
+#include "nn/standard_callbacks.hpp"
+
+#include <fmt/args.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "graph/error.hpp"
+#include "nn/model.hpp"
+
+namespace weft::nn {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Which way a metric is better, by the words in its name. Losses and errors come first, since
+/// "false_positives" has no good end.
+bool more_is_better(std::string_view who, const std::string& monitor, const std::string& mode) {
+  if (mode == "min") return false;
+  if (mode == "max") return true;
+  if (mode != "auto") {
+    fail<ArgumentError>("{}: mode must be \"auto\", \"min\" or \"max\", not \"{}\"", who, mode);
+  }
+  constexpr std::array less{"loss",    "error",   "crossentropy", "cross_entropy", "false_",
+                            "hinge",   "mse",     "mae",          "mape",          "msle",
+                            "logcosh", "poisson", "divergence",   "learning_rate"};
+  constexpr std::array more{"acc",    "auc",         "precision",   "recall",     "f1",
+                            "fbeta",  "io_u",        "r2",          "true_",      "confusion",
+                            "cosine", "correlation", "sensitivity", "specificity"};
+  const auto names = [&](const char* word) { return monitor.find(word) != std::string::npos; };
+  if (std::ranges::any_of(less, names)) return false;
+  if (std::ranges::any_of(more, names)) return true;
+  fail<ArgumentError>(
+      "{}: whether more or less of \"{}\" is better cannot be told from its name: say .mode = "
+      "\"min\" or \"max\"",
+      who, monitor);
+}
+
+/// Follows a number in the logs.
+class Monitor {
+ public:
+  Monitor(std::string who, std::string name, const std::string& mode, double min_delta,
+          std::optional<double> first)
+      : who_(std::move(who)),
+        name_(std::move(name)),
+        more_(more_is_better(who_, name_, mode)),
+        min_delta_(std::abs(min_delta)),
+        first_(first),
+        best_(first) {}
+
+  void reset() { best_ = first_; }
+  /// The number, or nothing, which is said once.
+  std::optional<double> in(const Logs& logs) {
+    if (logs.contains(name_)) return logs[name_];
+    if (!warned_) {
+      std::vector<std::string> names;
+      for (const auto& [name, value] : logs) names.push_back(name);
+      std::cerr << fmt::format(
+          "{}: there is no \"{}\" in the logs, so it does nothing; there are: {}\n", who_, name_,
+          fmt::join(names, ", "));
+      warned_ = true;
+    }
+    return std::nullopt;
+  }
+  bool improves(double value, std::optional<double> reference) const {
+    if (!reference) return true;
+    return more_ ? value - min_delta_ > *reference : value + min_delta_ < *reference;
+  }
+  bool improves(double value) const { return improves(value, best_); }
+  void take(double value) { best_ = value; }
+  std::string best_text() const { return best_ ? fmt::format("{:.5f}", *best_) : "None"; }
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string who_, name_;
+  bool more_;
+  double min_delta_;
+  std::optional<double> first_, best_;
+  bool warned_ = false;
+};
+
+template <class... Args>
+void say(int verbose, fmt::format_string<Args...> format, Args&&... args) {
+  if (verbose > 0) std::cout << fmt::format(format, std::forward<Args>(args)...) << std::flush;
+}
+
+std::vector<Tensor> copies_of(std::vector<Tensor> tensors) {
+  for (Tensor& tensor : tensors) tensor = tensor.clone();
+  return tensors;
+}
+
+void make_folder_of(const fs::path& file) {
+  if (file.has_parent_path()) fs::create_directories(file.parent_path());
+}
+
+}  // namespace
+
+EarlyStopping::operator Callback() const {
+  struct State {
+    EarlyStopping given;
+    Monitor monitor;
+    int wait = 0, stopped_epoch = -1, best_epoch = 0;
+    std::vector<Tensor> best_weights{};
+  };
+  auto state = std::make_shared<State>(
+      State{*this, Monitor("EarlyStopping", monitor, mode, min_delta, std::nullopt)});
+  Callback callback;
+  callback.on_train_begin = [state](Model&) {
+    state->monitor.reset();
+    state->wait = 0;
+    state->stopped_epoch = -1;
+    state->best_weights.clear();
+  };
+  callback.on_epoch_end = [state](Model& model, int epoch, Logs& logs) {
+    const EarlyStopping& given = state->given;
+    const auto current = state->monitor.in(logs);
+    if (!current || epoch < given.start_from_epoch) return;
+    const auto keep = [&] {
+      state->best_epoch = epoch;
+      if (given.restore_best_weights) state->best_weights = copies_of(model.get_weights());
+    };
+    if (given.restore_best_weights && state->best_weights.empty()) keep();
+    ++state->wait;
+    if (state->monitor.improves(*current)) {
+      state->monitor.take(*current);
+      keep();
+      if (!given.baseline || state->monitor.improves(*current, given.baseline)) state->wait = 0;
+      return;
+    }
+    if (state->wait >= given.patience && epoch > 0) {
+      state->stopped_epoch = epoch;
+      model.stop_training = true;
+    }
+  };
+  callback.on_train_end = [state](Model& model, Logs&) {
+    if (state->stopped_epoch >= 0) {
+      say(state->given.verbose, "Epoch {}: early stopping\n", state->stopped_epoch + 1);
+    }
+    if (state->best_weights.empty()) return;
+    say(state->given.verbose, "Restoring model weights from the end of the best epoch: {}.\n",
+        state->best_epoch + 1);
+    model.set_weights(state->best_weights);
+  };
+  return callback;
+}
+
+namespace {
+
+/// "{epoch:02d}-{val_loss:.2f}.keras" with its numbers.
+std::string filled(const std::string& pattern, int epoch, std::optional<std::int64_t> batch,
+                   const Logs& logs) {
+  fmt::dynamic_format_arg_store<fmt::format_context> numbers;
+  numbers.push_back(fmt::arg("epoch", epoch + 1));
+  if (batch) numbers.push_back(fmt::arg("batch", *batch + 1));
+  std::vector<std::string> names{"epoch"};
+  for (const auto& [name, value] : logs) {
+    numbers.push_back(fmt::arg(name.c_str(), value));
+    names.push_back(name);
+  }
+  try {
+    return fmt::vformat(pattern, numbers);
+  } catch (const fmt::format_error& error) {
+    fail<ArgumentError>("ModelCheckpoint: \"{}\" cannot be filled in ({}); there are: {}", pattern,
+                        error.what(), fmt::join(names, ", "));
+  }
+}
+
+}  // namespace
+
+ModelCheckpoint::operator Callback() const {
+  const auto ends = [&](std::string_view end) { return filepath.ends_with(end); };
+  const bool is_store = ends(".weights.h5"), is_hdf5 = ends(".h5") || ends(".hdf5");
+  if (config.save_weights_only ? !is_hdf5 : is_store || !(is_hdf5 || ends(".keras"))) {
+    fail<ArgumentError>("ModelCheckpoint: \"{}\" must end in {}", filepath,
+                        config.save_weights_only ? ".weights.h5 or .h5" : ".keras or .h5");
+  }
+  if (config.save_freq && *config.save_freq < 1) {
+    fail<ArgumentError>("ModelCheckpoint: save_freq must be at least 1, not {}", *config.save_freq);
+  }
+  struct State {
+    ModelCheckpoint given;
+    std::optional<Monitor> monitor;
+    int epoch = 0;
+    std::int64_t batches = 0;
+  };
+  auto state = std::make_shared<State>(State{*this, std::nullopt});
+  if (config.save_best_only) {
+    state->monitor.emplace("ModelCheckpoint", config.monitor, config.mode, 0,
+                           config.initial_value_threshold);
+  }
+  const auto save = [state](Model& model, std::optional<std::int64_t> batch, const Logs& logs) {
+    const ModelCheckpointConfig& options = state->given.config;
+    const std::string file = filled(state->given.filepath, state->epoch, batch, logs);
+    if (state->monitor) {
+      Monitor& monitor = *state->monitor;
+      const auto current = monitor.in(logs);
+      if (current && !monitor.improves(*current)) {
+        say(options.verbose, "\nEpoch {}: {} did not improve from {}\n", state->epoch + 1,
+            monitor.name(), monitor.best_text());
+        return;
+      }
+      if (current) {
+        say(options.verbose, "\nEpoch {}: {} improved from {} to {:.5f}, saving model to {}\n",
+            state->epoch + 1, monitor.name(), monitor.best_text(), *current, file);
+        monitor.take(*current);
+      }
+    } else {
+      say(options.verbose, "\nEpoch {}: saving model to {}\n", state->epoch + 1, file);
+    }
+    make_folder_of(file);
+    options.save_weights_only ? model.save_weights(file) : model.save(file);
+  };
+  Callback callback;
+  callback.on_epoch_begin = [state](Model&, int epoch) { state->epoch = epoch; };
+  if (config.save_freq) {
+    callback.on_train_batch_end = [state, save](Model& model, std::int64_t batch, Logs& logs) {
+      if (++state->batches < *state->given.config.save_freq) return;
+      state->batches = 0;
+      save(model, batch, logs);
+    };
+  } else {
+    callback.on_epoch_end = [save](Model& model, int, Logs& logs) {
+      save(model, std::nullopt, logs);
+    };
+  }
+  return callback;
+}
+
+ReduceLROnPlateau::operator Callback() const {
+  if (!(factor < 1)) {
+    fail<ArgumentError>("ReduceLROnPlateau: factor must be less than 1, not {}", factor);
+  }
+  struct State {
+    ReduceLROnPlateau given;
+    Monitor monitor;
+    int wait = 0, cooldown = 0;
+  };
+  auto state = std::make_shared<State>(
+      State{*this, Monitor("ReduceLROnPlateau", monitor, mode, min_delta, std::nullopt)});
+  Callback callback;
+  callback.on_train_begin = [state](Model&) {
+    state->monitor.reset();
+    state->wait = state->cooldown = 0;
+  };
+  callback.on_epoch_end = [state](Model& model, int epoch, Logs& logs) {
+    const ReduceLROnPlateau& given = state->given;
+    const auto current = state->monitor.in(logs);
+    logs.set("learning_rate", model.learning_rate());
+    if (!current) return;
+    if (state->cooldown > 0) {
+      --state->cooldown;
+      state->wait = 0;
+    }
+    if (state->monitor.improves(*current)) {
+      state->monitor.take(*current);
+      state->wait = 0;
+      return;
+    }
+    if (state->cooldown > 0 || ++state->wait < given.patience) return;
+    const double before = model.learning_rate();
+    if (!(before > given.min_lr)) return;
+    const double rate = std::max(before * given.factor, given.min_lr);
+    model.set_learning_rate(rate);
+    say(given.verbose, "\nEpoch {}: ReduceLROnPlateau reducing learning rate to {}.\n", epoch + 1,
+        rate);
+    state->cooldown = given.cooldown;
+    state->wait = 0;
+  };
+  return callback;
+}
+
+LearningRateScheduler::operator Callback() const {
+  if (!schedule) fail<ArgumentError>("LearningRateScheduler: there is no schedule");
+  Callback callback;
+  callback.on_epoch_begin = [given = *this](Model& model, int epoch) {
+    const double rate = given.schedule(epoch, model.learning_rate());
+    model.set_learning_rate(rate);
+    say(given.verbose, "\nEpoch {}: LearningRateScheduler setting learning rate to {}.\n",
+        epoch + 1, rate);
+  };
+  callback.on_epoch_end = [](Model& model, int, Logs& logs) {
+    logs.set("learning_rate", model.learning_rate());
+  };
+  return callback;
+}
+
+CSVLogger::operator Callback() const {
+  struct State {
+    CSVLogger given;
+    std::ofstream file{};
+    std::vector<std::string> columns{};
+    bool header = true;
+  };
+  auto state = std::make_shared<State>();
+  state->given = *this;
+  Callback callback;
+  callback.on_train_begin = [state](Model&) {
+    const fs::path file = state->given.filename;
+    make_folder_of(file);
+    std::error_code ignored;
+    const bool goes_on = state->given.append && fs::exists(file, ignored);
+    state->header = !goes_on || fs::file_size(file, ignored) == 0;
+    state->columns.clear();
+    state->file = std::ofstream(file, goes_on ? std::ios::app : std::ios::trunc);
+    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", file.string());
+  };
+  callback.on_epoch_end = [state](Model&, int epoch, Logs& logs) {
+    const std::string& separator = state->given.separator;
+    if (state->columns.empty()) {
+      for (const auto& [name, value] : logs) state->columns.push_back(name);
+      std::ranges::sort(state->columns);
+      const bool validated = std::ranges::any_of(
+          state->columns, [](const std::string& name) { return name.starts_with("val_"); });
+      // A later epoch may be validated.
+      const std::size_t trained = state->columns.size();
+      for (std::size_t i = 0; !validated && i < trained; ++i) {
+        state->columns.push_back("val_" + state->columns[i]);
+      }
+      if (state->header) {
+        state->file << "epoch";
+        for (const std::string& name : state->columns) state->file << separator << name;
+        state->file << '\n';
+      }
+    }
+    state->file << epoch;
+    for (const std::string& name : state->columns) {
+      state->file << separator;
+      if (logs.contains(name)) {
+        state->file << fmt::format("{}", logs[name]);
+      } else {
+        state->file << "NA";
+      }
+    }
+    state->file << '\n' << std::flush;
+    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", state->given.filename);
+  };
+  callback.on_train_end = [state](Model&, Logs&) { state->file.close(); };
+  return callback;
+}
+
+TerminateOnNaN::operator Callback() const {
+  Callback callback;
+  callback.on_train_batch_end = [](Model& model, std::int64_t batch, Logs& logs) {
+    if (std::isfinite(logs["loss"])) return;
+    std::cout << fmt::format("Batch {}: Invalid loss, terminating training\n", batch);
+    model.stop_training = true;
+  };
+  return callback;
+}
+
+namespace {
+
+constexpr std::string_view backup_start = "epoch-", backup_end = ".weights.h5";
+
+/// The backups in a folder: how many epochs each is behind, the most first.
+std::vector<std::pair<int, fs::path>> backups_in(const fs::path& folder) {
+  std::vector<std::pair<int, fs::path>> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(backup_start) || !name.ends_with(backup_end)) continue;
+    const std::string digits =
+        name.substr(backup_start.size(), name.size() - backup_start.size() - backup_end.size());
+    if (digits.empty() || digits.size() > 9 ||
+        !std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; })) {
+      continue;
+    }
+    found.emplace_back(std::stoi(digits), entry.path());
+  }
+  std::ranges::sort(found, std::greater());
+  return found;
+}
+
+}  // namespace
+
+BackupAndRestore::operator Callback() const {
+  if (backup_dir.empty()) fail<ArgumentError>("BackupAndRestore: there is no backup_dir");
+  const auto remove = [](const fs::path& folder, int but) {
+    std::error_code ignored;
+    for (const auto& [epochs, file] : backups_in(folder)) {
+      if (epochs != but) fs::remove(file, ignored);
+    }
+  };
+  Callback callback;
+  callback.on_train_begin = [folder = fs::path(backup_dir)](Model& model) {
+    fs::create_directories(folder);
+    const auto backups = backups_in(folder);
+    if (backups.empty()) return;
+    model.load_weights(backups[0].second);
+    model.resume_epoch = backups[0].first;
+  };
+  // One file has weights and all that the optimizer keeps, and is there whole or not at all; only
+  // then does the one before it go.
+  callback.on_epoch_end = [folder = fs::path(backup_dir), remove](Model& model, int epoch, Logs&) {
+    model.save_weights(folder / fmt::format("{}{}{}", backup_start, epoch + 1, backup_end));
+    remove(folder, epoch + 1);
+  };
+  if (delete_checkpoint) {
+    callback.on_train_end = [folder = fs::path(backup_dir), remove](Model&, Logs&) {
+      remove(folder, -1);
+      std::error_code ignored;
+      fs::remove(folder, ignored);  // if nothing else is in it
+    };
+  }
+  return callback;
+}
+
+}  // namespace weft::nn

@@ -1,0 +1,105 @@
+// Keras' callbacks. Each is an object that becomes a Callback where fit is given one:
+//
+//   model.fit(x, y, {.epochs = 100, .validation_split = 0.1,
+//                    .callbacks = {nn::EarlyStopping{.patience = 5, .restore_best_weights = true},
+//                                  nn::ModelCheckpoint{"best.keras", {.save_best_only = true}}}});
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "nn/callbacks.hpp"
+
+namespace weft::nn {
+
+// What several of them have in common:
+//   monitor  a name in the logs: "loss", "val_accuracy". Where it is not there, nothing is done,
+//   and a
+//            warning is written once
+//   mode     "min" or "max": which way is better. "auto" sees it from the name. An ArgumentError is
+//            thrown where that does not say it, and for other words
+//   verbose  1 says what was done, on std::cout
+
+/// Stops when the monitored number has not become better for `patience` epochs.
+struct EarlyStopping {
+  std::string monitor = "val_loss";
+  double min_delta = 0;  ///< what is less is no improvement
+  int patience = 0;
+  int verbose = 0;
+  std::string mode = "auto";
+  std::optional<double> baseline{};   ///< what it has to be better than
+  bool restore_best_weights = false;  ///< at the end, to those after the best epoch
+  int start_from_epoch = 0;           ///< before, nothing is looked at
+  operator Callback() const;
+};
+
+struct ModelCheckpointConfig {
+  std::string monitor = "val_loss";
+  int verbose = 0;
+  bool save_best_only = false;  ///< only when the monitored number is the best so far
+  bool save_weights_only = false;
+  std::string mode = "auto";
+  std::optional<std::int64_t> save_freq{};          ///< batches; nothing: at the end of each epoch
+  std::optional<double> initial_value_threshold{};  ///< what the first one has to be better than
+};
+
+/// Saves the model, or its weights, as it is trained. The ending says the format, as in
+/// Model::save. Throws ArgumentError when it is made, for an ending that does not fit, and when it
+/// saves, for a name that the logs do not have; what Model::save throws.
+struct ModelCheckpoint {
+  /// May name the epoch, from 1, and numbers of the logs: "{epoch:02d}-{val_loss:.2f}.keras".
+  /// Folders are made.
+  std::string filepath;
+  ModelCheckpointConfig config{};
+  operator Callback() const;
+};
+
+/// Multiplies the learning rate by `factor` when the monitored number has not become better for
+/// `patience` epochs. Adds "learning_rate" to the logs.
+struct ReduceLROnPlateau {
+  std::string monitor = "val_loss";
+  double factor = 0.1;  ///< less than 1
+  int patience = 10;
+  int verbose = 0;
+  std::string mode = "auto";
+  double min_delta = 1e-4;
+  int cooldown = 0;  ///< epochs after a reduction in which nothing is counted
+  double min_lr = 0;
+  operator Callback() const;
+};
+
+/// Sets the learning rate before each epoch: schedule(epoch from 0, rate). Adds "learning_rate" to
+/// the logs.
+struct LearningRateScheduler {
+  std::function<double(int epoch, double rate)> schedule;
+  int verbose = 0;
+  operator Callback() const;
+};
+
+/// Writes a line for each epoch, which counts from 0: epoch,accuracy,loss,val_accuracy,val_loss.
+/// Columns are those of the first epoch, sorted; where a later one has no such number stands NA.
+struct CSVLogger {
+  std::string filename;
+  std::string separator = ",";
+  bool append = false;  ///< go on with a file that is there
+  operator Callback() const;
+};
+
+/// Stops at once when the loss is no number any more, or infinite.
+struct TerminateOnNaN {
+  operator Callback() const;
+};
+
+/// Keeps the state of training on the disk at the end of each epoch, so that a fit that was killed
+/// goes on behind the last whole epoch when it is started again, with the same data, options and
+/// seeds, and ends with the same weights as if it had not been. What metrics are in the logs of
+/// earlier epochs is not kept. At the end of training the files are removed.
+struct BackupAndRestore {
+  std::string backup_dir;  ///< a folder for nothing else
+  bool delete_checkpoint = true;
+  operator Callback() const;
+};
+
+}  // namespace weft::nn

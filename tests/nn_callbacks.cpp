@@ -1,0 +1,226 @@
+// Keras' callbacks: when they act, and what they leave behind.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "io/model_files.hpp"
+#include "nn/nn.hpp"
+#include "tests/io_files.hpp"
+
+namespace weft::test {
+namespace {
+
+nn::Sequential small_model(std::uint64_t seed = 1) {
+  nn::Sequential model(
+      {nn::Dense(4, {.activation = "relu", .input_shape = {3}}), nn::Dropout(0.25), nn::Dense(1)},
+      {.seed = seed});
+  model.compile({.optimizer = nn::Adam{.learning_rate = 0.01}, .loss = "mse"});
+  return model;
+}
+
+struct Data {
+  Tensor x{{DType::f32, {20, 3}}}, y{{DType::f32, {20, 1}}};
+  Data() {
+    nn::Random random(3);
+    for (float& number : x.data<float>()) number = static_cast<float>(random.normal());
+    for (std::size_t i = 0; i < 20; ++i) {
+      y.data<float>()[i] = x.data<float>()[3 * i] - 2 * x.data<float>()[3 * i + 1];
+    }
+  }
+};
+
+/// Replaces a number at the end of each epoch, so that callbacks behind it see a course of our
+/// choice.
+nn::Callback course(std::string name, std::vector<double> values) {
+  nn::Callback callback;
+  callback.on_epoch_end = [name, values](nn::Model&, int epoch, nn::Logs& logs) {
+    logs.set(name, values.at(static_cast<std::size_t>(epoch)));
+  };
+  return callback;
+}
+
+nn::History fit(nn::Model& model, int epochs, std::vector<nn::Callback> callbacks) {
+  const Data data;
+  return model.fit(data.x, data.y,
+                   {.epochs = epochs,
+                    .batch_size = 8,
+                    .verbose = 0,
+                    .callbacks = std::move(callbacks),
+                    .seed = 7});
+}
+
+std::vector<float> flat(nn::Model& model) {
+  std::vector<float> numbers;
+  for (const Tensor& weight : model.get_weights()) {
+    numbers.insert(numbers.end(), weight.data<float>().begin(), weight.data<float>().end());
+  }
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("callbacks: early stopping counts epochs without improvement") {
+  const std::vector<double> values{5, 3, 3.5, 3.2, 2.9, 2.95, 3, 3, 3, 3};
+  const auto epochs = [&](nn::EarlyStopping stopping) {
+    nn::Model model = small_model();
+    return fit(model, 10, {course("val_loss", values), stopping}).epoch.size();
+  };
+  CHECK(epochs({.patience = 2}) == 4);
+  CHECK(epochs({.patience = 3}) == 8);
+  CHECK(epochs({.patience = 0}) == 3);
+  CHECK(epochs({.min_delta = 0.5, .patience = 3}) == 5);
+  CHECK(epochs({.patience = 2, .mode = "max"}) == 3);
+  CHECK(epochs({.patience = 2, .baseline = 1.0}) == 3);
+  CHECK(epochs({.patience = 2, .start_from_epoch = 4}) == 7);
+}
+
+TEST_CASE("callbacks: early stopping brings back the best weights") {
+  nn::Model model = small_model();
+  std::vector<float> best;
+  nn::Callback keep;
+  keep.on_epoch_end = [&](nn::Model& m, int epoch, nn::Logs&) {
+    if (epoch == 1) best = flat(m);
+  };
+  const auto history = fit(model, 10,
+                           {course("val_loss", {5, 3, 4, 4, 4, 4, 4, 4, 4, 4}), keep,
+                            nn::EarlyStopping{.patience = 3, .restore_best_weights = true}});
+  CHECK(history.epoch.size() == 5);
+  CHECK(flat(model) == best);
+}
+
+TEST_CASE("callbacks: checkpoints by epoch, by the best, and by batches") {
+  const TemporaryFolder folder;
+  const std::string name = (folder / "deep" / "{epoch:02d}-{val_loss:.1f}.keras").string();
+  nn::Model model = small_model();
+  fit(model, 3, {course("val_loss", {5, 3, 4}), nn::ModelCheckpoint{name}});
+  for (const char* file : {"01-5.0.keras", "02-3.0.keras", "03-4.0.keras"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::exists(folder / "deep" / file));
+  }
+  nn::Model last = nn::load_model(folder / "deep" / "03-4.0.keras");
+  CHECK(flat(last) == flat(model));
+
+  std::vector<float> best;
+  nn::Callback keep;
+  keep.on_epoch_end = [&](nn::Model& m, int epoch, nn::Logs&) {
+    if (epoch == 1) best = flat(m);
+  };
+  const std::string one = (folder / "best.weights.h5").string();
+  fit(model, 3,
+      {course("val_loss", {5, 3, 4}), keep,
+       nn::ModelCheckpoint{one, {.save_best_only = true, .save_weights_only = true}}});
+  nn::Model other = small_model(9);
+  other.load_weights(one);
+  CHECK(flat(other) == best);
+
+  // Three batches an epoch: after 2, 4 and 6.
+  fit(model, 2, {nn::ModelCheckpoint{(folder / "b{epoch}-{batch}.h5").string(), {.save_freq = 2}}});
+  for (const char* file : {"b1-2.h5", "b2-1.h5", "b2-3.h5"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::exists(folder / file));
+  }
+}
+
+TEST_CASE("callbacks: what a checkpoint cannot do is said") {
+  const auto made = [](nn::ModelCheckpoint checkpoint) {
+    return message_of<ArgumentError>([&] { nn::Callback callback = checkpoint; });
+  };
+  CHECK(made({"m.onnx"}).find(".keras or .h5") != std::string::npos);
+  CHECK(made({"m.keras", {.save_weights_only = true}}).find(".weights.h5") != std::string::npos);
+  CHECK(made({"m.h5", {.save_freq = 0}}).find("save_freq") != std::string::npos);
+  CHECK(made({"m.h5", {.save_best_only = true, .mode = "up"}}).find("\"up\"") != std::string::npos);
+  const TemporaryFolder folder;
+  nn::Model model = small_model();
+  check_message<ArgumentError>(
+      [&] { fit(model, 1, {nn::ModelCheckpoint{(folder / "{val_los}.h5").string()}}); },
+      {"val_los", "epoch, loss"});
+  check_message<ArgumentError>(
+      [] { nn::Callback callback = nn::EarlyStopping{.monitor = "charm"}; }, {"charm", ".mode"});
+}
+
+TEST_CASE("callbacks: the learning rate falls on a plateau") {
+  nn::Model model = small_model();
+  const auto history =
+      fit(model, 8,
+          {course("val_loss", {5, 3, 3, 3, 3, 3, 3, 3}),
+           nn::ReduceLROnPlateau{.factor = 0.5, .patience = 2, .cooldown = 1, .min_lr = 0.003}});
+  const std::vector<double> rates = history["learning_rate"];
+  // Written before it is changed, as in Keras.
+  const std::vector<double> expected{0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.003, 0.003};
+  REQUIRE(rates.size() == expected.size());
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    CAPTURE(i);
+    CHECK(rates[i] == doctest::Approx(expected[i]).epsilon(1e-6));
+  }
+  check_message<ArgumentError>([] { nn::Callback callback = nn::ReduceLROnPlateau{.factor = 1.5}; },
+                               {"factor", "1.5"});
+}
+
+TEST_CASE("callbacks: a schedule by epochs") {
+  nn::Model model = small_model();
+  const auto halve = [](int epoch, double rate) { return epoch == 0 ? 0.08 : rate / 2; };
+  const auto history = fit(model, 3, {nn::LearningRateScheduler{halve}});
+  CHECK(history["learning_rate"][0] == doctest::Approx(0.08));
+  CHECK(history["learning_rate"][2] == doctest::Approx(0.02));
+}
+
+TEST_CASE("callbacks: a log of numbers, begun and continued") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "logs" / "log.csv").string();
+  nn::Model model = small_model();
+  const auto history = fit(model, 2, {course("b", {1, 2}), nn::CSVLogger{file}});
+  fit(model, 1, {course("b", {3}), nn::CSVLogger{.filename = file, .append = true}});
+  std::istringstream lines(content(file));
+  std::string line;
+  std::vector<std::string> all;
+  while (std::getline(lines, line)) all.push_back(line);
+  REQUIRE(all.size() == 4);
+  CHECK(all[0] == "epoch,b,loss,val_b,val_loss");
+  CHECK(all[1] == fmt::format("0,1,{},NA,NA", history["loss"][0]));
+  CHECK(all[2].starts_with("1,2,"));
+  CHECK(all[3].starts_with("0,3,"));
+}
+
+TEST_CASE("callbacks: a loss that is no number ends training in its batch") {
+  const Data data;
+  Tensor y = data.y.clone();
+  y.data<float>()[9] = NAN;  // in the second batch
+  nn::Model model = small_model();
+  std::int64_t batches = 0;
+  nn::Callback count;
+  count.on_train_batch_end = [&](nn::Model&, std::int64_t, nn::Logs&) { ++batches; };
+  model.fit(data.x, y,
+            {.epochs = 5,
+             .batch_size = 8,
+             .shuffle = false,
+             .verbose = 0,
+             .callbacks = {count, nn::TerminateOnNaN{}}});
+  CHECK(batches == 2);
+}
+
+TEST_CASE("callbacks: training that breaks off in any batch goes on to the same weights") {
+  const TemporaryFolder folder;
+  const std::string place = (folder / "backup").string();
+  nn::Model undisturbed = small_model();
+  fit(undisturbed, 4, {});
+  struct Killed {};
+  for (int killed_at = 0; killed_at < 12; ++killed_at) {
+    CAPTURE(killed_at);
+    int batches = 0;
+    nn::Callback kill;
+    kill.on_train_batch_end = [&](nn::Model&, std::int64_t, nn::Logs&) {
+      if (batches++ == killed_at) throw Killed();
+    };
+    nn::Model first = small_model();
+    CHECK_THROWS_AS(fit(first, 4, {nn::BackupAndRestore{place}, kill}), Killed);
+    nn::Model second = small_model();
+    const auto history = fit(second, 4, {nn::BackupAndRestore{place}});
+    CHECK(history.epoch.front() == killed_at / 3);
+    CHECK(flat(second) == flat(undisturbed));
+    CHECK_FALSE(std::filesystem::exists(place));
+  }
+}
+
+}  // namespace weft::test
