@@ -5,11 +5,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "io/idx.hpp"
+#include "io/model_files.hpp"
 #include "nn/nn.hpp"
 #include "runtime/profile.hpp"
 #include "runtime/threads.hpp"
@@ -25,6 +27,7 @@ struct Options {
   std::int64_t batch_size = 64;
   std::uint64_t seed = 1;
   int threads = 0;
+  std::string save = ".";
   bool report = false;
 };
 
@@ -33,6 +36,42 @@ nn::Dataset dataset(const Tensor& images, const Tensor& labels) {
   const weft::Shape& size = images.shape();
   const Tensor with_channel = images.reshaped({size[0], size[1], size[2], 1});
   return nn::Dataset(with_channel, nn::to_categorical(labels, 10)).scaled(1.0f / 255);
+}
+
+nn::Sequential network(std::uint64_t seed) {
+  nn::Sequential model({.seed = seed});
+  model.add(nn::Conv2D(32, {3, 3},
+                       {.padding = "same", .activation = "relu", .input_shape = {28, 28, 1}}));
+  model.add(nn::MaxPooling2D(2));
+  model.add(nn::Flatten());
+  model.add(nn::Dense(16, {.activation = "relu"}));
+  model.add(nn::Dense(10, {.activation = "softmax"}));
+  return model;
+}
+
+/// Saves the model, loads it again, and loads its weights alone into a network that is built anew:
+/// all predict the same. Keras reads both files.
+void save_and_load(nn::Sequential& model, const nn::Dataset& test, const Options& options) {
+  const std::filesystem::path folder = options.save;
+  std::filesystem::create_directories(folder);
+  const std::string whole = (folder / "model.h5").string(),
+                    weights = (folder / "model_weights.h5").string();
+  model.save(whole);
+  model.save_weights(weights);
+
+  nn::Model loaded = nn::load_model(whole);
+  nn::Sequential rebuilt = network(options.seed + 1);
+  rebuilt.load_weights(weights);
+
+  const Tensor expected = model.predict(test, {.verbose = 0});
+  const auto same = [&](nn::Model& other) {
+    const Tensor got = other.predict(test, {.verbose = 0});
+    return std::ranges::equal(expected.data<float>(), got.data<float>()) ? "the same" : "other";
+  };
+  fmt::print(
+      "Saved {} and {}.\nThe loaded model makes {} predictions, and so does a new network with "
+      "the saved weights: {}.\n",
+      whole, weights, same(loaded), same(rebuilt));
 }
 
 /// An image as lines of characters: the brighter, the denser.
@@ -54,13 +93,7 @@ void run(const Options& options) {
   const nn::Dataset train = dataset(mnist.train_images, mnist.train_labels);
   const nn::Dataset test = dataset(mnist.test_images, mnist.test_labels);
 
-  nn::Sequential model({.seed = options.seed});
-  model.add(nn::Conv2D(32, {3, 3},
-                       {.padding = "same", .activation = "relu", .input_shape = {28, 28, 1}}));
-  model.add(nn::MaxPooling2D(2));
-  model.add(nn::Flatten());
-  model.add(nn::Dense(16, {.activation = "relu"}));
-  model.add(nn::Dense(10, {.activation = "softmax"}));
+  nn::Sequential model = network(options.seed);
   fmt::print("{}", model.summary());
 
   model.compile({.optimizer = "adam", .loss = "categorical_crossentropy", .metrics = {"accuracy"}});
@@ -72,6 +105,8 @@ void run(const Options& options) {
 
   const nn::Logs score = model.evaluate(test, {.batch_size = options.batch_size, .verbose = 0});
   fmt::print("Test loss: {:.4f}\nTest accuracy: {:.4f}\n", score["loss"], score["accuracy"]);
+
+  save_and_load(model, test, options);
 
   const std::int64_t shown = std::min<std::int64_t>(10, test.size());
   const Tensor probabilities = model.predict(test.rows(0, shown), {.verbose = 0});
@@ -120,6 +155,8 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads,
                  "Threads to compute with; 0: as many as there are cores")
       ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--save", options.save, "Folder for model.h5 and model_weights.h5")
       ->capture_default_str();
   app.add_flag("--report", options.report, "Say at the end where time and memory went");
   try {

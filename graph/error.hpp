@@ -31,6 +31,9 @@ struct CompileError : Error {
 struct IoError : Error {
   using Error::Error;
 };  ///< a file that is missing, damaged or foreign
+struct UnsupportedError : Error {
+  using Error::Error;
+};  ///< a layer or setting in a file, or for one, that Weft or the format does not have
 
 /// Throws E with a formatted message.
 template <class E = Error, class... Args>

@@ -226,6 +226,13 @@ class Layer {
   /// old.
   static std::uint64_t freezes() noexcept;
 
+  /// The same layer, which models call by that name.
+  Layer named(std::string name) const {
+    Layer copy = *this;
+    copy.name_ = std::move(name);
+    return copy;
+  }
+
   /// What it has of weights, by their names in it, "kernel"; none before a model made them.
   const Variables& weights() const noexcept { return self_->weights; }
   /// Another layer of the same type, arguments and name, with weights of its own that are equal

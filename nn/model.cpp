@@ -74,6 +74,7 @@ Model::Model(const Symbols& inputs, const Symbols& outputs, ModelConfig model_co
 
 Model::Model(const Model& other)
     : config(other.config),
+      type_(other.type_),
       training_(other.training_),
       trainable_(other.trainable()),
       was_trainable_(other.was_trainable_),
@@ -356,6 +357,19 @@ std::vector<Model::Weight> Model::weights() {
   return weights_;
 }
 
+std::vector<Model::DeclaredWeight> Model::declared_weights() {
+  expect_input_shape("weights");
+  Graph graph;
+  Trace trace{graph, variables_, config.seed, false};
+  trace_types(trace);
+  std::vector<DeclaredWeight> declared;
+  for (const Trace::Weight& weight : trace.weights) {
+    declared.push_back({weight.name, weight.name.substr(0, weight.owner), weight.value.shape(),
+                        weight.is_parameter, weight.trainable});
+  }
+  return declared;
+}
+
 std::vector<Tensor> Model::get_weights() {
   build();
   std::vector<Tensor> values;
@@ -396,6 +410,43 @@ std::vector<Shape> Model::output_shapes() {
   std::vector<Shape> shapes;
   for (const Type& output : outputs_) shapes.push_back(output.shape);
   return shapes;
+}
+
+std::vector<std::string> Model::optimizer_variables() {
+  training();
+  build();
+  if (kept_.empty()) {
+    // What it keeps does not depend on what gradients are made of.
+    Graph graph;
+    Trace trace{graph, variables_, config.seed, true};
+    trace.trainable = &trainable_layers_;
+    append(trace, 1, was_trainable_);
+    std::vector<Trace::Weight> trained;
+    std::vector<Value> slopes;
+    for (const Trace::Weight& weight : trace.weights) {
+      if (!weight.trainable) continue;
+      trained.push_back(weight);
+      slopes.push_back(graph.input(weight.value.type(), "gradient " + weight.name));
+    }
+    keep(training_->optimizer.apply(trace, trained, slopes), trained);
+  }
+  return kept_;
+}
+
+/// Notes what the optimizer keeps.
+void Model::keep(const std::vector<OptimizerScope::Slot>& slots,
+                 const std::vector<Trace::Weight>& trained) {
+  const Optimizer& optimizer = training_->optimizer;
+  kept_.clear();
+  for (const auto& [name, fill] : slots) {
+    slots_.emplace(name, fill);
+    kept_.push_back(name);
+  }
+  averages_.clear();
+  for (const Trace::Weight& weight : trained) {
+    if (!optimizer.config.use_ema) break;
+    averages_.emplace_back(weight.name, optimizer.slot_name("average", weight.name));
+  }
 }
 
 // ---- from model to executable
@@ -646,16 +697,7 @@ void Model::append_training(Trace& trace, Value loss) {
       if (factor != 1) slope = slope / factor;
     }
   }
-  kept_.clear();
-  for (const auto& [name, fill] : optimizer.apply(trace, trained, slopes)) {
-    slots_.emplace(name, fill);
-    kept_.push_back(name);
-  }
-  averages_.clear();
-  for (const Trace::Weight& weight : trained) {
-    if (!optimizer.config.use_ema) break;
-    averages_.emplace_back(weight.name, optimizer.slot_name("average", weight.name));
-  }
+  keep(optimizer.apply(trace, trained, slopes), trained);
 }
 
 Executable& Model::training_step(const Dataset& data, std::int64_t batch_size) {

@@ -84,6 +84,11 @@ struct EvaluateOptions {
   Console console{};
 };
 
+struct LoadWeightsOptions {
+  bool by_name = false;        ///< layers of the same name, in an .h5; others keep their weights
+  bool skip_mismatch = false;  ///< layers whose weights do not fit keep theirs
+};
+
 /// What a drawing of a model shows.
 struct DrawOptions {
   bool shapes = true;          ///< of what layers make, without the batch
@@ -154,7 +159,7 @@ class Model {
   /// also not one that is thawed by itself afterwards.
   void set_trainable(bool trainable) { Layer(*this).set_trainable(trainable); }
   bool trainable() const { return as_layer_ ? as_layer_->trainable() : trainable_; }
-  virtual std::string type() const { return "Functional"; }  ///< also as a layer
+  const std::string& type() const noexcept { return type_; }  ///< "Functional"; also as a layer
   /// As given, or else made of the type's.
   std::string name() const { return config.name.empty() ? snake_case(type()) : config.name; }
 
@@ -173,6 +178,21 @@ class Model {
   /// write_drawing do.
   void draw_training_step(const std::filesystem::path& folder, const Dataset& data,
                           std::int64_t batch_size, const std::string& format = "svg");
+
+  // Files, in Keras' formats, by their ending: io/model_files.hpp has the table, and load_model().
+  // They are written whole or not at all. All throw IoError for what cannot be written or read.
+
+  /// Writes layers, weights, how it was compiled, and what the optimizer keeps: .h5, .hdf5 or
+  /// .keras; .json has the layers alone. Throws ArgumentError for another ending, UnsupportedError
+  /// for what a file cannot hold: functions of the program's, layers that are not registered.
+  void save(const std::filesystem::path& file);
+  /// Writes weights: .weights.h5 as Keras 3 does, with what the optimizer keeps; .h5 as Keras 2.
+  void save_weights(const std::filesystem::path& file);
+  /// Reads weights from any of these files. Nothing is changed unless all fit.
+  ///   throws  ShapeError for a file of other layers, naming them
+  void load_weights(const std::filesystem::path& file, const LoadWeightsOptions& options = {});
+  /// Layers and their connections as Keras 2 writes them: nn::model_from_json() reads it.
+  std::string to_json();
 
   /// Says how to train. State of an optimizer of the same name is reset.
   /// Throws ArgumentError for an output without a loss, for options of an output that is not there,
@@ -219,6 +239,17 @@ class Model {
   /// In Keras' order: layer by layer, first what is trained. These and what follows throw Error if
   /// the input's shape is not known yet.
   std::vector<Weight> weights();
+  /// A weight as a layer asks for it.
+  struct DeclaredWeight {
+    std::string name;   ///< as Weight's
+    std::string owner;  ///< how it begins: the layer that the model called, "tower/conv2d/"
+    Shape shape;
+    bool is_parameter;  ///< of Scope::parameter(), not of Scope::state()
+    bool trainable;
+  };
+  /// All weights in the order of their creation, without making them: once a value of each is in
+  /// variables(), no other is made.
+  std::vector<DeclaredWeight> declared_weights();
   std::vector<Tensor> get_weights();
   /// Throws ShapeError if their number or a shape differs.
   void set_weights(std::span<const Tensor> values);
@@ -232,6 +263,10 @@ class Model {
   const Variables& variables() const noexcept { return variables_; }
   /// As given to compile(). Throws Error before.
   const TrainOptions& training() const;
+  bool is_compiled() const noexcept { return training_.has_value(); }
+  /// Names of all that the optimizer keeps, in variables(), in Keras 3's order; it is made if it is
+  /// not there yet. Throws Error before compile().
+  std::vector<std::string> optimizer_variables();
   /// Of the next step; nothing is compiled again. Throw Error before compile(), and for setting a
   /// rate that follows a schedule; ArgumentError for a rate below 0.
   double learning_rate() const;
@@ -248,17 +283,17 @@ class Model {
   Executable& prediction_step(std::int64_t batch_size);
 
  protected:
-  Model(Network network, ModelConfig model_config)
-      : config(std::move(model_config)), network_(std::move(network)) {}
+  Model(std::string type, Network network, ModelConfig model_config)
+      : config(std::move(model_config)), type_(std::move(type)), network_(std::move(network)) {}
 
-  /// Whether summary() has rows for inputs, as Keras' functional models have.
-  virtual bool lists_inputs() const { return true; }
   /// Forgets what was traced: the model is another now.
   void changed();
   void expect_input_shape(std::string_view who) const;
   /// Creates the weights where they do not exist yet.
   void build();
 
+  // What it was made as, also where it is a mere Model now. Before network_, whose errors name it.
+  std::string type_ = "Functional";
   Network network_;
 
  private:
@@ -313,6 +348,8 @@ class Model {
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
                                    const TargetTypes& targets);
   void append_training(Trace& trace, Value loss);
+  void keep(const std::vector<OptimizerScope::Slot>& slots,
+            const std::vector<Trace::Weight>& trained);
   std::int64_t steps_taken() const;  ///< since compile()
   /// Puts averages in the place of the weights, if the optimizer has them.
   void finish_training();

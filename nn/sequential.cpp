@@ -6,7 +6,8 @@
 
 namespace weft::nn {
 
-Sequential::Sequential(ModelConfig model_config) : Model(Network{}, std::move(model_config)) {
+Sequential::Sequential(ModelConfig model_config)
+    : Model("Sequential", Network{}, std::move(model_config)) {
   network_.inputs.emplace_back();
   network_.outputs.emplace_back();
 }
@@ -14,6 +15,13 @@ Sequential::Sequential(ModelConfig model_config) : Model(Network{}, std::move(mo
 Sequential::Sequential(std::initializer_list<Layer> layers, ModelConfig model_config)
     : Sequential(std::move(model_config)) {
   for (const Layer& layer : layers) add(layer);
+}
+
+Sequential::Sequential(Model model) : Model(std::move(model)) {
+  if (type() != "Sequential") {
+    fail<ArgumentError>("Sequential: model \"{}\" is a {} model, whose layers are no row", name(),
+                        type());
+  }
 }
 
 Sequential& Sequential::add(const Layer& layer) {

@@ -19,6 +19,9 @@ class Sequential : public Model {
  public:
   explicit Sequential(ModelConfig config = {});
   Sequential(std::initializer_list<Layer> layers, ModelConfig config = {});
+  /// A model that was a Sequential when it was saved: nn::Sequential m(nn::load_model("m.h5"));
+  /// Throws ArgumentError for another.
+  explicit Sequential(Model model);
 
   /// Appends a layer; what was built of those before it stays.
   /// Throws ArgumentError if another layer of the given name is there, or an Input is not the
@@ -26,11 +29,6 @@ class Sequential : public Model {
   Sequential& add(const Layer& layer);
   /// Creates the weights for samples of a shape, where they do not exist yet.
   void build(const Shape& input_shape);
-
-  std::string type() const override { return "Sequential"; }
-
- private:
-  bool lists_inputs() const override { return false; }
 };
 
 }  // namespace weft::nn

@@ -139,7 +139,7 @@ std::string Model::summary() {
     (weight.trainable ? trainable : fixed) += elements;
   }
   // A Sequential's input is no layer of it.
-  for (std::size_t i = network_.inputs.size(); lists_inputs() && i-- > 0;) {
+  for (std::size_t i = network_.inputs.size(); type_ != "Sequential" && i-- > 0;) {
     const Network::Input& input = network_.inputs[i];
     rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(input.position),
                 {input.name + " (InputLayer)", fmt::format("[{}]", shape_cell(made[i]))});

@@ -1,0 +1,511 @@
+#include "io/keras/hdf5.hpp"
+
+#include <hdf5.h>
+#include <hdf5_hl.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+
+#include "graph/error.hpp"
+#include "graph/print.hpp"
+
+namespace weft {
+namespace {
+
+namespace fs = std::filesystem;
+
+static_assert(sizeof(hid_t) == sizeof(std::int64_t), "libhdf5 before 1.10");
+
+// libhdf5 keeps an object's attributes in a header of at most 64 KiB, and Keras cuts lists of names
+// before they reach this.
+constexpr std::size_t header_limit = 64512;
+// Deflate makes at most some 1030 bytes of one.
+constexpr std::uint64_t most_expansion = 1100;
+constexpr std::uint64_t most_text = std::uint64_t{1} << 28;
+
+std::recursive_mutex& library() {
+  static std::recursive_mutex mutex;
+  static const bool ready = [] {
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are exceptions here, not text
+    H5PLset_loading_state(0);                     // no file loads code
+    return true;
+  }();
+  static_cast<void>(ready);
+  return mutex;
+}
+
+/// What libhdf5 says of its last error: the innermost message.
+std::string complaint() {
+  std::string text;
+  const auto walk = [](unsigned, const H5E_error2_t* error, void* data) -> herr_t {
+    *static_cast<std::string*>(data) = error->desc == nullptr ? "" : error->desc;
+    return 0;
+  };
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, walk, &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text.empty() ? "it is damaged" : text;
+}
+
+Hdf5Handle type_of_text(std::size_t size, H5T_cset_t charset) {
+  Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(*type, size);
+  H5Tset_cset(*type, charset);
+  if (size != H5T_VARIABLE) H5Tset_strpad(*type, H5T_STR_NULLPAD);
+  return type;
+}
+
+/// Trailing NULs, and blanks, are padding.
+std::string unpadded(const char* text, std::size_t size) {
+  std::string result(text, ::strnlen(text, size));
+  while (!result.empty() && result.back() == ' ') result.pop_back();
+  return result;
+}
+
+std::vector<std::string> parts_of(const std::string& path) {
+  std::vector<std::string> parts;
+  for (std::size_t first = 0; first <= path.size();) {
+    const std::size_t last = std::min(path.find('/', first), path.size());
+    if (last > first) parts.push_back(path.substr(first, last - first));
+    first = last + 1;
+  }
+  return parts;
+}
+
+/// 16 bits of a bfloat16 are the upper half of an f32.
+float from_bfloat16(std::uint16_t bits) {
+  const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+  float number = 0;
+  std::memcpy(&number, &wide, sizeof number);
+  return number;
+}
+
+}  // namespace
+
+// ---- groups
+
+std::string Hdf5Group::place(const std::string& name) const {
+  return (path_ == "/" ? "" : path_) + (name.empty() ? "" : "/" + name);
+}
+
+void Hdf5Group::refuse(const std::string& name, const std::string& what) const {
+  const std::string where = place(name);
+  fail<IoError>("\"{}\": {}: {}", *file_, where.empty() ? "/" : where, what);
+}
+
+Hdf5Group::Kind Hdf5Group::kind(const std::string& name) const {
+  // Every step of the way must be a link within this file.
+  std::string path;
+  for (const std::string& part : parts_of(name)) {
+    if (part == "." || part == "..") refuse(name, "it is no name of a group or an array");
+    path += (path.empty() ? "" : "/") + part;
+    const htri_t exists = H5Lexists(*handle_, path.c_str(), H5P_DEFAULT);
+    if (exists < 0) refuse(path, complaint());
+    if (exists == 0) return Kind::nothing;
+    H5L_info_t link;
+    if (H5Lget_info(*handle_, path.c_str(), &link, H5P_DEFAULT) < 0) refuse(path, complaint());
+    if (link.type != H5L_TYPE_HARD) refuse(path, "it is a soft or external link, which is refused");
+  }
+  if (path.empty()) return Kind::group;  // "/": the group itself
+  H5O_info_t info;
+  if (H5Oget_info_by_name2(*handle_, path.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0) {
+    refuse(name, complaint());
+  }
+  if (info.type == H5O_TYPE_GROUP) return Kind::group;
+  return info.type == H5O_TYPE_DATASET ? Kind::array : Kind::other;
+}
+
+bool Hdf5Group::has_group(const std::string& name) const { return kind(name) == Kind::group; }
+bool Hdf5Group::has_array(const std::string& name) const { return kind(name) == Kind::array; }
+
+Hdf5Group Hdf5Group::group(const std::string& name) const {
+  const Kind found = kind(name);
+  if (found == Kind::nothing) refuse(name, "there is no such group");
+  if (found != Kind::group) refuse(name, "it is no group");
+  const bool is_itself = parts_of(name).empty();
+  Hdf5Handle handle(H5Gopen2(*handle_, is_itself ? "." : name.c_str(), H5P_DEFAULT), H5Gclose);
+  if (!handle) refuse(name, complaint());
+  return {file_, is_itself ? path_ : place(name), std::move(handle)};
+}
+
+std::vector<std::string> Hdf5Group::children() const {
+  H5G_info_t info;
+  if (H5Gget_info(*handle_, &info) < 0) refuse("", complaint());
+  std::vector<std::string> names;
+  const auto append = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+    return 0;
+  };
+  hsize_t at = 0;
+  if (H5Literate(*handle_, H5_INDEX_NAME, H5_ITER_INC, &at, append, &names) < 0) {
+    refuse("", complaint());
+  }
+  return names;
+}
+
+// ---- attributes
+
+bool Hdf5Group::has_attribute(const std::string& name) const {
+  const htri_t exists = H5Aexists(*handle_, name.c_str());
+  if (exists < 0) refuse("", fmt::format("attribute \"{}\": {}", name, complaint()));
+  return exists > 0;
+}
+
+std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool scalar) const {
+  const auto bad = [&](const std::string& what) {
+    refuse("", fmt::format("attribute \"{}\": {}", name, what));
+  };
+  const Hdf5Handle attribute(H5Aopen(*handle_, name.c_str(), H5P_DEFAULT), H5Aclose);
+  if (!attribute) bad(complaint());
+  const Hdf5Handle type(H5Aget_type(*attribute), H5Tclose);
+  const Hdf5Handle space(H5Aget_space(*attribute), H5Sclose);
+  if (!type || !space) bad(complaint());
+  const hssize_t points = H5Sget_simple_extent_npoints(*space);
+  if (points < 0) bad(complaint());
+  if (scalar && points != 1) bad(fmt::format("it must be one text, but it has {}", points));
+  if (points == 0) return {};
+  const auto count = static_cast<std::uint64_t>(points);
+  if (H5Tget_class(*type) != H5T_STRING) bad("it is no text");
+  const htri_t variable = H5Tis_variable_str(*type);
+  if (variable < 0) bad(complaint());
+  std::vector<std::string> texts;
+  if (variable > 0) {
+    // A reference is 16 bytes, of which a header or a heap holds no more than this.
+    if (count > most_text / 16) bad("it claims more texts than can be");
+    std::vector<char*> pointers(count, nullptr);
+    const Hdf5Handle memory = type_of_text(H5T_VARIABLE, H5Tget_cset(*type));
+    if (H5Aread(*attribute, *memory, pointers.data()) < 0) bad(complaint());
+    for (const char* text : pointers) texts.emplace_back(text == nullptr ? "" : text);
+    H5Dvlen_reclaim(*memory, *space, H5P_DEFAULT, pointers.data());
+    return texts;
+  }
+  const std::size_t size = H5Tget_size(*type);
+  if (size == 0 || count > most_text / size) bad("it claims more text than can be");
+  if (size * count > H5Aget_storage_size(*attribute)) bad("it claims more text than it has");
+  std::vector<char> bytes(size * count);
+  const Hdf5Handle memory = type_of_text(size, H5Tget_cset(*type));
+  if (H5Aread(*attribute, *memory, bytes.data()) < 0) bad(complaint());
+  for (std::size_t i = 0; i < count; ++i) texts.push_back(unpadded(&bytes[i * size], size));
+  return texts;
+}
+
+std::optional<std::string> Hdf5Group::text(const std::string& name) const {
+  if (!has_attribute(name)) return std::nullopt;
+  return read_texts(name, true)[0];
+}
+
+std::vector<std::string> Hdf5Group::texts(const std::string& name) const {
+  if (has_attribute(name)) return read_texts(name, false);
+  std::vector<std::string> all;
+  for (std::size_t chunk = 0;; ++chunk) {
+    const std::string part = name + std::to_string(chunk);
+    if (!has_attribute(part)) return all;
+    const std::vector<std::string> some = read_texts(part, false);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+}
+
+void Hdf5Group::set_text(const std::string& name, const std::string& text) const {
+  const Hdf5Handle type = type_of_text(H5T_VARIABLE, H5T_CSET_UTF8);
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(
+      H5Acreate2(*handle_, name.c_str(), *type, *space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const char* pointer = text.c_str();
+  if (!attribute || H5Awrite(*attribute, *type, &pointer) < 0) {
+    refuse("", fmt::format("cannot write attribute \"{}\": {}", name, complaint()));
+  }
+}
+
+void Hdf5Group::set_texts(const std::string& name, const std::vector<std::string>& texts) const {
+  const auto write = [&](const std::string& part, std::span<const std::string> some,
+                         std::size_t size) {
+    const bool empty = some.empty();
+    const Hdf5Handle text = type_of_text(std::max<std::size_t>(size, 1), H5T_CSET_ASCII);
+    const hid_t type = empty ? H5T_IEEE_F64LE : *text;
+    const hsize_t count = some.size();
+    const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    const Hdf5Handle attribute(
+        H5Acreate2(*handle_, part.c_str(), type, *space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    std::vector<char> bytes(std::max<std::size_t>(size, 1) * some.size() + 1);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      std::memcpy(&bytes[i * size], some[i].data(), some[i].size());
+    }
+    if (!attribute || (!empty && H5Awrite(*attribute, type, bytes.data()) < 0)) {
+      refuse("", fmt::format("cannot write attribute \"{}\": {}", part, complaint()));
+    }
+  };
+  std::size_t longest = 0;
+  for (const std::string& text : texts) longest = std::max(longest, text.size());
+  if (longest > header_limit) {
+    refuse("", fmt::format("attribute \"{}\": a name of {} bytes is too long", name, longest));
+  }
+  const std::size_t count = texts.size();
+  std::size_t chunks = 1;
+  const auto chunk_of = [&] { return (count + chunks - 1) / chunks; };
+  while (chunk_of() * longest > header_limit) ++chunks;
+  if (chunks == 1) return write(name, texts, longest);
+  for (std::size_t i = 0, first = 0; i < chunks; ++i) {
+    const std::size_t size = count / chunks + (i < count % chunks ? 1 : 0);
+    write(name + std::to_string(i), std::span(texts).subspan(first, size), longest);
+    first += size;
+  }
+}
+
+void Hdf5Group::set_integer(const std::string& name, std::int64_t number) const {
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(
+      H5Acreate2(*handle_, name.c_str(), H5T_STD_I64LE, *space, H5P_DEFAULT, H5P_DEFAULT),
+      H5Aclose);
+  if (!attribute || H5Awrite(*attribute, H5T_NATIVE_INT64, &number) < 0) {
+    refuse("", fmt::format("cannot write attribute \"{}\": {}", name, complaint()));
+  }
+}
+
+// ---- arrays
+
+Hdf5Handle Hdf5Group::open_array(const std::string& name) const {
+  const Kind found = kind(name);
+  if (found == Kind::nothing) refuse(name, "there is no such array");
+  if (found != Kind::array) refuse(name, "it is no array");
+  Hdf5Handle array(H5Dopen2(*handle_, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!array) refuse(name, complaint());
+  return array;
+}
+
+namespace {
+
+/// The sizes of an array, if they and the way it is stored are such that it can be read: what it
+/// declares must be there. Else `problem` says why not.
+std::vector<std::int64_t> sizes_of(const Hdf5Handle& array, std::string& problem) {
+  const Hdf5Handle space(H5Dget_space(*array), H5Sclose);
+  const Hdf5Handle plist(H5Dget_create_plist(*array), H5Pclose);
+  const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
+  if (!space || !plist || !type) return problem = complaint(), std::vector<std::int64_t>{};
+  const int rank = H5Sget_simple_extent_ndims(*space);
+  if (rank < 0) return problem = complaint(), std::vector<std::int64_t>{};
+  if (rank > static_cast<int>(Shape::max_rank)) {
+    problem = fmt::format("it has {} axes, more than {}", rank, Shape::max_rank);
+    return {};
+  }
+  std::array<hsize_t, H5S_MAX_RANK> sizes{};
+  if (H5Sget_simple_extent_dims(*space, sizes.data(), nullptr) < 0) {
+    return problem = complaint(), std::vector<std::int64_t>{};
+  }
+  const std::uint64_t element = std::max<std::size_t>(H5Tget_size(*type), 1);
+  std::uint64_t bytes = element;
+  for (int i = 0; i < rank; ++i) {
+    if (sizes[static_cast<std::size_t>(i)] != 0 &&
+        bytes > (std::uint64_t{1} << 62) / sizes[static_cast<std::size_t>(i)]) {
+      return problem = "it declares more elements than can be", std::vector<std::int64_t>{};
+    }
+    bytes *= sizes[static_cast<std::size_t>(i)];
+  }
+  const H5D_layout_t layout = H5Pget_layout(*plist);
+  if (layout == H5D_VIRTUAL || H5Pget_external_count(*plist) > 0) {
+    return problem = "its elements lie in other files, which is refused",
+           std::vector<std::int64_t>{};
+  }
+  const int filters = H5Pget_nfilters(*plist);
+  for (int i = 0; i < filters; ++i) {
+    unsigned flags = 0, config = 0;
+    std::size_t values = 0;
+    const H5Z_filter_t filter = H5Pget_filter2(*plist, static_cast<unsigned>(i), &flags, &values,
+                                               nullptr, 0, nullptr, &config);
+    if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE &&
+        filter != H5Z_FILTER_FLETCHER32) {
+      problem = fmt::format("it is compressed by filter {}, which is not known here", filter);
+      return {};
+    }
+  }
+  const std::uint64_t stored = H5Dget_storage_size(*array);
+  const std::uint64_t most = filters > 0 ? stored * most_expansion : stored;
+  if (bytes > most) {
+    problem = fmt::format("it declares {} bytes of numbers, but stores {}", bytes, stored);
+    return {};
+  }
+  if (layout == H5D_CHUNKED) {
+    std::array<hsize_t, H5S_MAX_RANK> chunk{};
+    const int axes = H5Pget_chunk(*plist, H5S_MAX_RANK, chunk.data());
+    std::uint64_t chunk_bytes = element;
+    for (int i = 0; i < axes; ++i) {
+      const hsize_t size = std::max<hsize_t>(chunk[static_cast<std::size_t>(i)], 1);
+      if (chunk_bytes > (std::uint64_t{1} << 40) / size)
+        chunk_bytes = std::uint64_t{1} << 41;
+      else
+        chunk_bytes *= size;
+    }
+    if (axes < 0 || chunk_bytes > std::max<std::uint64_t>(2 * bytes, std::uint64_t{1} << 24)) {
+      return problem = "its chunks are larger than all of it", std::vector<std::int64_t>{};
+    }
+  }
+  return {sizes.begin(), sizes.begin() + rank};
+}
+
+}  // namespace
+
+Tensor Hdf5Group::array(const std::string& name) const {
+  const Hdf5Handle array = open_array(name);
+  std::string problem;
+  const std::vector<std::int64_t> sizes = sizes_of(array, problem);
+  if (!problem.empty()) refuse(name, problem);
+  const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
+  const H5T_class_t kind = H5Tget_class(*type);
+  Tensor tensor(Type{DType::f32, Shape(sizes)});
+  if (tensor.shape().elements() == 0) return tensor;
+  const auto numbers = tensor.data<float>();
+  if (kind == H5T_OPAQUE && H5Tget_size(*type) == 2) {  // how Keras 3 stores bfloat16
+    std::vector<std::uint16_t> bits(numbers.size());
+    if (H5Dread(*array, *type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bits.data()) < 0) {
+      refuse(name, complaint());
+    }
+    std::ranges::transform(bits, numbers.begin(), from_bfloat16);
+    return tensor;
+  }
+  if (kind != H5T_FLOAT && kind != H5T_INTEGER) refuse(name, "its elements are no numbers");
+  if (H5Dread(*array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data()) < 0) {
+    refuse(name, complaint());
+  }
+  return tensor;
+}
+
+std::int64_t Hdf5Group::integer(const std::string& name) const {
+  const Hdf5Handle array = open_array(name);
+  std::string problem;
+  const std::vector<std::int64_t> sizes = sizes_of(array, problem);
+  if (!problem.empty()) refuse(name, problem);
+  if (Shape(sizes).elements() != 1) refuse(name, "it is not one number");
+  const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
+  if (H5Tget_class(*type) != H5T_INTEGER && H5Tget_class(*type) != H5T_FLOAT) {
+    refuse(name, "it is no number");
+  }
+  std::int64_t number = 0;
+  if (H5Dread(*array, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &number) < 0) {
+    refuse(name, complaint());
+  }
+  return number;
+}
+
+// ---- writing
+
+Hdf5Group Hdf5Group::create_group(const std::string& name) const {
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  Hdf5Handle group(H5Gcreate2(*handle_, name.c_str(), *with_parents, H5P_DEFAULT, H5P_DEFAULT),
+                   H5Gclose);
+  if (!group) refuse(name, fmt::format("cannot create this group: {}", complaint()));
+  return {file_, place(name), std::move(group)};
+}
+
+void Hdf5Group::write(const std::string& name, const Tensor& tensor) const {
+  if (tensor.dtype() != DType::f32) {
+    refuse(name, fmt::format("arrays of f32 are written, not of {}", tensor.dtype()));
+  }
+  const Shape& shape = tensor.shape();
+  const std::vector<hsize_t> sizes(shape.begin(), shape.end());
+  const Hdf5Handle space(
+      sizes.empty() ? H5Screate(H5S_SCALAR)
+                    : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
+      H5Sclose);
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_IEEE_F32LE, *space, *with_parents,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array || (shape.elements() > 0 && H5Dwrite(*array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
+                                                  H5P_DEFAULT, tensor.bytes()) < 0)) {
+    refuse(name, fmt::format("cannot write this array: {}", complaint()));
+  }
+}
+
+void Hdf5Group::write_integer(const std::string& name, std::int64_t number) const {
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_STD_I64LE, *space, *with_parents,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array || H5Dwrite(*array, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &number) < 0) {
+    refuse(name, fmt::format("cannot write this number: {}", complaint()));
+  }
+}
+
+void Hdf5Group::write_seed(const std::string& name) const {
+  const hsize_t count = 2;
+  const std::array<std::uint32_t, 2> zeros{};
+  const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_STD_U32LE, *space, H5P_DEFAULT,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array ||
+      H5Dwrite(*array, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, zeros.data()) < 0) {
+    refuse(name, fmt::format("cannot write this array: {}", complaint()));
+  }
+}
+
+// ---- files
+
+Hdf5File Hdf5File::open(const fs::path& path) {
+  Hdf5File file(path.string(), std::unique_lock(library()));
+  std::error_code error;
+  if (!fs::exists(path, error)) fail<IoError>("\"{}\": there is no such file", path.string());
+  file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
+  return file;
+}
+
+Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& name) {
+  Hdf5File file(name, std::unique_lock(library()));
+  // It is not written to: the library promises that of a file image that it does not own.
+  void* image =
+      const_cast<std::byte*>(bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  file.handle_ =
+      Hdf5Handle(H5LTopen_file_image(image, bytes.size(),
+                                     H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
+                 H5Fclose);
+  if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
+  return file;
+}
+
+Hdf5File Hdf5File::create(const fs::path& path) {
+  Hdf5File file(path.string(), std::unique_lock(library()));
+  file.handle_ =
+      Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+  if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", path.string(), complaint());
+  return file;
+}
+
+Hdf5File Hdf5File::create_in_memory(const std::string& name) {
+  Hdf5File file(name, std::unique_lock(library()));
+  const Hdf5Handle in_memory(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_core(*in_memory, std::size_t{1} << 20, 0);
+  file.handle_ = Hdf5Handle(H5Fcreate("weft", H5F_ACC_TRUNC, H5P_DEFAULT, *in_memory), H5Fclose);
+  if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", name, complaint());
+  return file;
+}
+
+Hdf5Group Hdf5File::root() const {
+  Hdf5Handle group(H5Gopen2(*handle_, "/", H5P_DEFAULT), H5Gclose);
+  if (!group) fail<IoError>("\"{}\" cannot be read as HDF5: {}", *name_, complaint());
+  return {name_, "/", std::move(group)};
+}
+
+std::vector<std::byte> Hdf5File::bytes() const {
+  H5Fflush(*handle_, H5F_SCOPE_LOCAL);
+  const ssize_t size = H5Fget_file_image(*handle_, nullptr, 0);
+  std::vector<std::byte> image(size < 0 ? 0 : static_cast<std::size_t>(size));
+  if (size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
+    fail<IoError>("\"{}\" cannot be written: {}", *name_, complaint());
+  }
+  return image;
+}
+
+void Hdf5File::close() {
+  if (H5Fflush(*handle_, H5F_SCOPE_LOCAL) < 0) {
+    fail<IoError>("\"{}\" cannot be written: {}", *name_, complaint());
+  }
+  handle_ = {};
+}
+
+}  // namespace weft

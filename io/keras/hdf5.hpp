@@ -1,0 +1,121 @@
+// HDF5 files through libhdf5, and no more of it than Keras' files need: groups, text attributes,
+// arrays of numbers. Whatever a file says of itself is checked against what is there before memory
+// is taken for it; links out of the file, plugins and unknown filters are refused. For io/ alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/tensor.hpp"
+
+namespace weft {
+
+/// An identifier of libhdf5, closed at the end of its scope.
+class Hdf5Handle {
+ public:
+  using Close = int (*)(std::int64_t);
+  Hdf5Handle() = default;
+  Hdf5Handle(std::int64_t id, Close close) : id_(id), close_(close) {}
+  Hdf5Handle(Hdf5Handle&& other) noexcept { *this = std::move(other); }
+  Hdf5Handle& operator=(Hdf5Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(close_, other.close_);
+    return *this;
+  }
+  ~Hdf5Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  std::int64_t operator*() const noexcept { return id_; }
+  explicit operator bool() const noexcept { return id_ >= 0; }
+
+ private:
+  std::int64_t id_ = -1;
+  Close close_ = nullptr;
+};
+
+/// A group of an open file. All that it is asked for throws IoError, naming file and place, if it
+/// is not there, not what it should be, or damaged.
+class Hdf5Group {
+ public:
+  const std::string& path() const noexcept { return path_; }  ///< "/model_weights/dense"
+
+  // ---- reading; names of groups and arrays are paths, "dense/kernel:0"
+
+  bool has_attribute(const std::string& name) const;
+  /// A text attribute, or nothing if there is none of that name.
+  std::optional<std::string> text(const std::string& name) const;
+  /// A list of texts, also one that was cut into name0, name1, ...; empty if there is none. A list
+  /// without elements is one of any type.
+  std::vector<std::string> texts(const std::string& name) const;
+  bool has_group(const std::string& name) const;
+  bool has_array(const std::string& name) const;
+  Hdf5Group group(const std::string& name) const;
+  /// Numbers as f32: floats of 2, 4 or 8 bytes, bfloat16 as Keras stores it, and integers.
+  Tensor array(const std::string& name) const;
+  /// Integers keep their value, which f32 may not: an iteration count.
+  std::int64_t integer(const std::string& name) const;
+  /// Names of what is directly below.
+  std::vector<std::string> children() const;
+
+  // ---- writing
+
+  Hdf5Group create_group(const std::string& name) const;  ///< with those above it
+  void set_text(const std::string& name, const std::string& text) const;
+  /// As Keras writes it: an empty list is one of floats; one too long for a header is cut.
+  void set_texts(const std::string& name, const std::vector<std::string>& texts) const;
+  void set_integer(const std::string& name, std::int64_t number) const;  ///< an attribute
+  void write(const std::string& name, const Tensor& tensor) const;       ///< f32
+  void write_integer(const std::string& name, std::int64_t number) const;
+  void write_seed(const std::string& name) const;  ///< u32[2] of zeros: a generator's state
+
+ private:
+  friend class Hdf5File;
+  Hdf5Group(std::shared_ptr<const std::string> file, std::string path, Hdf5Handle handle)
+      : file_(std::move(file)), path_(std::move(path)), handle_(std::move(handle)) {}
+
+  enum class Kind { nothing, group, array, other };
+  Kind kind(const std::string& name) const;
+  Hdf5Handle open_array(const std::string& name) const;
+  std::vector<std::string> read_texts(const std::string& name, bool scalar) const;
+  std::string place(const std::string& name) const;
+  [[noreturn]] void refuse(const std::string& name, const std::string& what) const;
+
+  std::shared_ptr<const std::string> file_;  // its name, for messages
+  std::string path_;
+  Hdf5Handle handle_;
+};
+
+/// An open file. libhdf5 knows no threads: one file is open at a time in the process, and a second
+/// thread waits.
+class Hdf5File {
+ public:
+  /// Throw IoError.
+  static Hdf5File open(const std::filesystem::path& file);
+  /// The bytes must live as long as the file. `name` is for messages.
+  static Hdf5File open(std::span<const std::byte> bytes, const std::string& name);
+  static Hdf5File create(const std::filesystem::path& file);
+  static Hdf5File create_in_memory(const std::string& name);
+
+  Hdf5Group root() const;
+  /// Of a file in memory, all of it.
+  std::vector<std::byte> bytes() const;
+  /// Writes what is still to be written; throws IoError if that fails, where the destructor cannot.
+  void close();
+
+ private:
+  Hdf5File(std::string name, std::unique_lock<std::recursive_mutex> lock)
+      : name_(std::make_shared<const std::string>(std::move(name))), lock_(std::move(lock)) {}
+
+  std::shared_ptr<const std::string> name_;
+  std::unique_lock<std::recursive_mutex> lock_;  // before handle_, so that it is released after it
+  Hdf5Handle handle_;
+};
+
+}  // namespace weft

@@ -1,0 +1,553 @@
+#include "io/keras/network.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "graph/print.hpp"
+#include "io/keras/layers.hpp"
+#include "nn/sequential.hpp"
+
+namespace weft::keras {
+namespace {
+
+constexpr int most_levels = 50;  // of models within models
+
+bool is_model(const std::string& class_name) {
+  return class_name == "Sequential" || class_name == "Functional" || class_name == "Model";
+}
+
+// ---- reading
+
+struct InputText {
+  Shape shape;
+  DType dtype = DType::f32;
+};
+
+DType dtype_of(const Json& value, const std::string& where) {
+  if (value.is_null()) return DType::f32;
+  const std::string name = value.is_string() ? value.get<std::string>() : excerpt(value);
+  if (name == "float32") return DType::f32;
+  for (const char* integer : {"int32", "int64", "uint8", "int8", "int16"}) {
+    if (name == integer) return DType::s32;
+  }
+  fail<UnsupportedError>("{}: inputs of float32 and of integers are known, not of {}", where, name);
+}
+
+/// [null, 28, 28, 1] without the batch.
+Shape shape_of(const Json& given, const std::string& where) {
+  const Json& sizes = unwrapped(given);
+  if (!sizes.is_array() || sizes.empty()) {
+    fail<IoError>("{}: its shape must be a list of sizes, not {}", where, excerpt(sizes));
+  }
+  std::vector<std::int64_t> row;
+  for (std::size_t i = 1; i < sizes.size(); ++i) {
+    if (sizes[i].is_null()) {
+      fail<UnsupportedError>("{}: its shape is {}: Weft compiles for sizes that are known", where,
+                             excerpt(sizes));
+    }
+    if (!sizes[i].is_number_integer() || sizes[i].get<std::int64_t>() < 1 ||
+        sizes[i].get<std::int64_t>() > std::int64_t{1} << 40) {
+      fail<IoError>("{}: its shape must be a list of sizes, not {}", where, excerpt(sizes));
+    }
+    row.push_back(sizes[i].get<std::int64_t>());
+  }
+  if (row.empty()) row.push_back(1);  // mere numbers
+  if (row.size() >= Shape::max_rank) {
+    fail<UnsupportedError>("{}: its shape has {} axes, more than {}", where, row.size() + 1,
+                           Shape::max_rank);
+  }
+  return Shape(row);
+}
+
+/// A config's input shape, under whichever of its names.
+std::optional<Shape> input_shape_of(const Json& config, const std::string& where) {
+  for (const char* key : {"batch_shape", "batch_input_shape"}) {
+    const Json& shape = member(config, key);
+    if (!shape.is_null()) return shape_of(shape, where);
+  }
+  return std::nullopt;
+}
+
+InputText read_input(const Json& config, const std::string& where) {
+  const std::optional<Shape> shape = input_shape_of(config, where);
+  if (!shape) fail<IoError>("{}: it has no shape", where);
+  return {*shape, dtype_of(member(config, "dtype"), where)};
+}
+
+std::string text_of(const Json& value, std::string_view otherwise) {
+  return value.is_string() ? value.get<std::string>() : std::string(otherwise);
+}
+
+/// A layer, or a model as one.
+nn::Layer read_member(const Described& object, Generation from, int levels) {
+  if (!is_model(object.class_name)) return read_layer(object.class_name, *object.config, from);
+  Json inner = Json::object();
+  inner["class_name"] = object.class_name;
+  inner["config"] = *object.config;
+  nn::Model model = read_model(inner, from, levels + 1);
+  const nn::Layer layer = model;
+  if (member(*object.config, "trainable") == false) layer.set_trainable(false);
+  return layer;
+}
+
+nn::Model read_sequential(const Json& config, Generation from, int levels) {
+  // Before Keras 2.2.3 the config was the list itself.
+  const Json& layers = config.is_array() ? config : member(config, "layers");
+  const std::string name = text_of(member(config, "name"), "sequential");
+  const std::string where = fmt::format("model \"{}\"", name);
+  if (!layers.is_array()) fail<IoError>("{}: it has no list of layers", where);
+  nn::Sequential model({.name = name});
+  bool has_input = false;
+  for (const Json& entry : layers) {
+    const Described object = described(entry, where);
+    if (object.class_name == "InputLayer") {
+      const auto [shape, dtype] = read_input(*object.config, where + ": InputLayer");
+      model.add(
+          nn::Input(shape, {.name = text_of(member(*object.config, "name"), ""), .dtype = dtype}));
+      has_input = true;
+      continue;
+    }
+    if (!has_input && model.layers().empty()) {
+      std::optional<Shape> shape = input_shape_of(*object.config, where);
+      const Json& built = member(config, "build_input_shape");
+      if (!shape && !built.is_null()) shape = shape_of(built, where);
+      const bool whole_numbers = object.class_name == "Embedding";
+      if (shape) {
+        model.add(nn::Input(*shape, {.dtype = whole_numbers ? DType::s32 : DType::f32}));
+        has_input = true;
+      }
+    }
+    model.add(read_member(object, from, levels));
+  }
+  return model;
+}
+
+/// ["dense", 0, 0]: an output of a call of a layer.
+struct Reference {
+  std::string layer;
+  std::int64_t node = 0, port = 0;
+};
+
+bool is_reference(const Json& value) {
+  return value.is_array() && value.size() >= 3 && value[0].is_string() &&
+         value[1].is_number_integer() && value[2].is_number_integer();
+}
+
+Reference reference_of(const Json& value, const std::string& where) {
+  if (!is_reference(value) || value[1].get<std::int64_t>() < 0 ||
+      value[2].get<std::int64_t>() < 0) {
+    if (is_reference(value) && value[0] == "_CONSTANT_VALUE") {
+      fail<UnsupportedError>("{}: it is called with a constant, {}", where, excerpt(value));
+    }
+    fail<IoError>("{}: what it is called on must be [layer, call, output], not {}", where,
+                  excerpt(value));
+  }
+  return {value[0].get<std::string>(), value[1].get<std::int64_t>(), value[2].get<std::int64_t>()};
+}
+
+/// Arguments of a call other than tensors: those that say what is so anyway are let pass.
+void check_arguments(const Json& arguments, const std::string& where) {
+  for (const auto& [key, value] : arguments.items()) {
+    if (value.is_null() || (key == "training" && value == false)) continue;
+    fail<UnsupportedError>("{}: it is called with {} = {}, which is not known", where, key,
+                           excerpt(value));
+  }
+}
+
+/// What Keras 3 keeps of a call's positional arguments: tensors, and lists of them.
+void collect_tensors(const Json& value, const std::string& where, std::vector<Reference>& tensors) {
+  if (value.is_array()) {
+    for (const Json& element : value) collect_tensors(element, where, tensors);
+    return;
+  }
+  if (member(value, "class_name") != "__keras_tensor__") {
+    fail<UnsupportedError>("{}: it is called with {}, which is no tensor", where, excerpt(value));
+  }
+  tensors.push_back(reference_of(member(member(value, "config"), "keras_history"), where));
+}
+
+std::vector<Reference> inputs_of_call(const Json& call, const std::string& where) {
+  std::vector<Reference> inputs;
+  if (call.is_object()) {
+    collect_tensors(member(call, "args"), where, inputs);
+    const Json& arguments = member(call, "kwargs");
+    if (arguments.is_object()) check_arguments(arguments, where);
+  } else if (is_reference(call)) {
+    inputs.push_back(reference_of(call, where));
+    if (call.size() > 3 && call[3].is_object()) check_arguments(call[3], where);
+  } else if (call.is_array()) {
+    for (const Json& input : call) {
+      inputs.push_back(reference_of(input, where));
+      if (input.size() > 3 && input[3].is_object()) check_arguments(input[3], where);
+    }
+  } else {
+    fail<IoError>("{}: a call must be a list, not {}", where, excerpt(call));
+  }
+  if (inputs.empty()) fail<IoError>("{}: it is called on nothing", where);
+  return inputs;
+}
+
+/// input_layers and output_layers: one reference, a list of them, or an object of them.
+std::vector<Reference> references_of(const Json& value, const std::string& where) {
+  if (is_reference(value)) return {reference_of(value, where)};
+  std::vector<Reference> all;
+  if (value.is_array() || value.is_object()) {
+    for (const Json& one : value) {
+      if (is_reference(one)) {
+        all.push_back(reference_of(one, where));
+      } else {
+        for (const Reference& inner : references_of(one, where)) all.push_back(inner);
+      }
+    }
+  }
+  if (all.empty()) fail<IoError>("{}: its inputs or outputs are {}", where, excerpt(value));
+  return all;
+}
+
+/// Calls the layers on symbols, each when what it is called on is there.
+class FunctionalReader {
+ public:
+  FunctionalReader(const Json& config, Generation from, int levels)
+      : name_(text_of(member(config, "name"), "functional")),
+        where_(fmt::format("model \"{}\"", name_)),
+        config_(config),
+        from_(from),
+        levels_(levels) {}
+
+  nn::Model model() && {
+    const Json& layers = member(config_, "layers");
+    if (!layers.is_array()) fail<IoError>("{}: it has no list of layers", where_);
+    for (const Json& entry : layers) enter(entry);
+    start_models_at_zero();
+    call_all();
+    return nn::Model(symbols(member(config_, "input_layers")),
+                     symbols(member(config_, "output_layers")), {.name = name_});
+  }
+
+ private:
+  struct Call {
+    std::string layer;
+    std::int64_t node;
+    std::vector<Reference> inputs;
+    std::size_t missing = 0;  ///< of what it is called on
+  };
+
+  void enter(const Json& entry) {
+    const Described object = described(entry, where_);
+    const std::string name =
+        text_of(member(entry, "name"), text_of(member(*object.config, "name"), ""));
+    const std::string where = fmt::format("{}, layer \"{}\"", where_, name);
+    if (name.empty()) fail<IoError>("{}: a layer has no name", where_);
+    if (!names_.emplace(name, is_model(object.class_name)).second) {
+      fail<IoError>("{}: it is there twice", where);
+    }
+    if (object.class_name == "InputLayer") {
+      const auto [shape, dtype] = read_input(*object.config, where);
+      made_[{name, 0}] = {nn::Input(shape, {.name = name, .dtype = dtype})};
+      return;
+    }
+    layers_.emplace(name, read_member(object, from_, levels_));
+    const Json& calls = member(entry, "inbound_nodes");
+    if (!calls.is_array()) fail<IoError>("{}: its inbound_nodes must be a list", where);
+    std::int64_t node = 0;
+    for (const Json& call : calls) calls_.push_back({name, node++, inputs_of_call(call, where)});
+  }
+
+  /// Keras 2 counts the calls of a model from 1, having made one of its own.
+  void start_models_at_zero() {
+    std::map<std::string, std::int64_t> least;
+    std::vector<Reference> ends = references_of(member(config_, "output_layers"), where_);
+    const auto see = [&](const Reference& reference) {
+      const auto [at, first] = least.emplace(reference.layer, reference.node);
+      at->second = std::min(at->second, reference.node);
+    };
+    for (const Call& call : calls_) std::ranges::for_each(call.inputs, see);
+    std::ranges::for_each(ends, see);
+    for (const auto& [name, node] : least) {
+      const auto known = names_.find(name);
+      if (known != names_.end() && known->second && node > 0) shift_[name] = node;
+    }
+    for (Call& call : calls_) {
+      for (Reference& input : call.inputs) input.node -= shift_of(input);
+    }
+  }
+  std::int64_t shift_of(const Reference& reference) const {
+    const auto found = shift_.find(reference.layer);
+    return found == shift_.end() ? 0 : found->second;
+  }
+
+  void call_all() {
+    std::map<std::pair<std::string, std::int64_t>, std::vector<std::size_t>> waiting;
+    std::deque<std::size_t> ready;
+    for (std::size_t i = 0; i < calls_.size(); ++i) {
+      for (const Reference& input : calls_[i].inputs) {
+        if (made_.contains({input.layer, input.node})) continue;
+        waiting[{input.layer, input.node}].push_back(i);
+        ++calls_[i].missing;
+      }
+      if (calls_[i].missing == 0) ready.push_back(i);
+    }
+    std::size_t done = 0;
+    while (!ready.empty()) {
+      const Call& call = calls_[ready.front()];
+      ready.pop_front();
+      ++done;
+      std::vector<nn::Symbol> inputs;
+      for (const Reference& input : call.inputs) inputs.push_back(symbol(input));
+      made_[{call.layer, call.node}] = layers_.at(call.layer).call_all(inputs);
+      for (const std::size_t next : waiting[{call.layer, call.node}]) {
+        if (--calls_[next].missing == 0) ready.push_back(next);
+      }
+    }
+    if (done == calls_.size()) return;
+    const auto stuck = std::ranges::find_if(calls_, [](const Call& call) { return call.missing; });
+    fail<IoError>("{}: layer \"{}\" is called on what is not there, or on what hangs on it itself",
+                  where_, stuck->layer);
+  }
+
+  const nn::Symbol& symbol(const Reference& reference) const {
+    const auto made = made_.find({reference.layer, reference.node});
+    if (made == made_.end()) {
+      fail<IoError>("{}: there is no call {} of a layer \"{}\"", where_, reference.node,
+                    reference.layer);
+    }
+    if (static_cast<std::size_t>(reference.port) >= made->second.size()) {
+      fail<IoError>("{}: layer \"{}\" has no output {}", where_, reference.layer, reference.port);
+    }
+    return made->second[static_cast<std::size_t>(reference.port)];
+  }
+
+  std::vector<nn::Symbol> symbols(const Json& value) const {
+    std::vector<nn::Symbol> all;
+    for (Reference reference : references_of(value, where_)) {
+      reference.node -= shift_of(reference);
+      all.push_back(symbol(reference));
+    }
+    return all;
+  }
+
+  std::string name_, where_;
+  const Json& config_;
+  Generation from_;
+  int levels_;
+  std::map<std::string, bool> names_;  // whether it is a model
+  std::map<std::string, nn::Layer> layers_;
+  std::map<std::string, std::int64_t> shift_;
+  std::vector<Call> calls_;
+  std::map<std::pair<std::string, std::int64_t>, std::vector<nn::Symbol>> made_;
+};
+
+}  // namespace
+
+nn::Model read_model(const Json& model, Generation from, int levels) {
+  if (levels > most_levels) fail<IoError>("model: models within models, {} deep", levels);
+  const Described object = described(model, "model");
+  if (!is_model(object.class_name)) {
+    fail<UnsupportedError>(
+        "model: \"{}\" is a class of its own: Sequential and Functional models can be read",
+        object.class_name);
+  }
+  if (object.class_name == "Sequential") return read_sequential(*object.config, from, levels);
+  return FunctionalReader(*object.config, from, levels).model();
+}
+
+// ---- writing
+
+namespace {
+
+const nn::NestedModel* nested_in(const nn::Layer& layer) { return layer.as<nn::NestedModel>(); }
+
+/// Whether all models in a network are Sequential, however deep.
+bool all_sequential(const nn::Network& network) {
+  return std::ranges::all_of(network.layers, [](const nn::Network::Member& member) {
+    const nn::NestedModel* nested = nested_in(member.layer);
+    return nested == nullptr || (nested->type == "Sequential" && all_sequential(nested->network));
+  });
+}
+
+/// A network without models in it.
+class Flattening {
+ public:
+  FileNetwork operator()(const nn::Network& network) && {
+    flat_.network.inputs = network.inputs;
+    for (nn::Network::Input& input : flat_.network.inputs) input.position = 0;
+    std::vector<nn::Network::Source> sources;
+    for (std::size_t i = 0; i < network.inputs.size(); ++i) sources.push_back({i, 0});
+    flat_.network.outputs = append(network, sources, "", "");
+    return std::move(flat_);
+  }
+
+ private:
+  std::vector<nn::Network::Source> append(const nn::Network& network,
+                                          const std::vector<nn::Network::Source>& inputs,
+                                          const std::string& prefix, const std::string& path) {
+    std::vector<std::vector<nn::Network::Source>> made;
+    for (const nn::Network::Source& input : inputs) made.push_back({input});
+    for (const nn::Network::Call& call : network.calls) {
+      const auto& [name, layer] = network.layers[call.layer];
+      std::vector<nn::Network::Source> arguments;
+      for (const auto& [from, port] : call.inputs) arguments.push_back(made[from].at(port));
+      if (const nn::NestedModel* nested = nested_in(layer)) {
+        made.push_back(append(nested->network, arguments, prefix + name + '_', path + name + '/'));
+        continue;
+      }
+      const auto [at, is_new] = index_.emplace(layer.identity(), flat_.layers.size());
+      if (is_new) {
+        flat_.layers.push_back({names_.make(prefix + name), layer, path + name + '/'});
+        flat_.network.layers.push_back({flat_.layers.back().name, layer});
+      }
+      flat_.network.calls.push_back({at->second, arguments, call.has_one_output});
+      const std::size_t number = flat_.network.inputs.size() + flat_.network.calls.size() - 1;
+      std::vector<nn::Network::Source> outputs;
+      // As many as later calls may ask for.
+      for (std::size_t port = 0; port < 64; ++port) outputs.push_back({number, port});
+      made.push_back(std::move(outputs));
+    }
+    std::vector<nn::Network::Source> outputs;
+    for (const auto& [from, port] : network.outputs) outputs.push_back(made[from].at(port));
+    return outputs;
+  }
+
+  FileNetwork flat_;
+  nn::UniqueNames names_;
+  std::map<const void*, std::size_t> index_;
+};
+
+Json shape_json(const Shape& row) {
+  Json sizes = Json::array({nullptr});
+  for (const std::int64_t size : row) sizes.push_back(size);
+  return sizes;
+}
+
+Json input_json(const nn::Network::Input& input, Generation to) {
+  const bool old = to == Generation::keras2;
+  Json config = Json::object();
+  config[old ? "batch_input_shape" : "batch_shape"] = shape_json(input.shape);
+  config["dtype"] = input.dtype == DType::s32 ? "int32" : "float32";
+  config["sparse"] = false;
+  if (old) config["ragged"] = false;
+  config["name"] = input.name;
+  return config;
+}
+
+Json write_network(const nn::Network& network, const std::string& type, const std::string& name,
+                   bool trainable, Generation to);
+
+/// {"class_name": ..., "config": ...} of a layer, or of a model in the place of one.
+Json member_json(const nn::Network::Member& member, Generation to) {
+  if (const nn::NestedModel* nested = nested_in(member.layer)) {
+    const bool sequential = nested->type == "Sequential";
+    return object_of(
+        sequential ? "keras" : "keras.src.models.functional", nested->type,
+        write_network(nested->network, nested->type, member.name, member.layer.trainable(), to),
+        to);
+  }
+  LayerText text = write_layer(member.layer, member.name, to);
+  return object_of(text.module, text.class_name, std::move(text.config), to);
+}
+
+/// A reference to an output, in the form that both generations read.
+class References {
+ public:
+  explicit References(const nn::Network& network) : network_(network) {
+    std::vector<std::int64_t> calls(network.layers.size());
+    for (const nn::Network::Call& call : network.calls) node_.push_back(calls[call.layer]++);
+  }
+  Json operator()(const nn::Network::Source& source) const {
+    const std::size_t inputs = network_.inputs.size();
+    if (source.from < inputs) return Json::array({network_.inputs[source.from].name, 0, 0});
+    const std::size_t call = source.from - inputs;
+    return Json::array(
+        {network_.layers[network_.calls[call].layer].name, node_[call], source.port});
+  }
+
+ private:
+  const nn::Network& network_;
+  std::vector<std::int64_t> node_;  // of each call
+};
+
+Json write_functional(const nn::Network& network, const std::string& name, bool trainable,
+                      Generation to) {
+  const References reference(network);
+  std::vector<Json> calls(network.layers.size(), Json::array());
+  for (const nn::Network::Call& call : network.calls) {
+    Json inputs = Json::array();
+    for (const nn::Network::Source& source : call.inputs) {
+      Json input = reference(source);
+      input.push_back(Json::object());
+      inputs.push_back(std::move(input));
+    }
+    calls[call.layer].push_back(std::move(inputs));
+  }
+  Json layers = Json::array(), input_layers = Json::array(), output_layers = Json::array();
+  for (std::size_t i = 0; i < network.inputs.size(); ++i) {
+    const nn::Network::Input& input = network.inputs[i];
+    Json entry = object_of("keras.layers", "InputLayer", input_json(input, to), to);
+    entry["name"] = input.name;
+    entry["inbound_nodes"] = Json::array();
+    layers.push_back(std::move(entry));
+    input_layers.push_back(reference({i, 0}));
+  }
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    Json entry = member_json(network.layers[i], to);
+    entry["name"] = network.layers[i].name;
+    entry["inbound_nodes"] = std::move(calls[i]);
+    layers.push_back(std::move(entry));
+  }
+  for (const nn::Network::Source& output : network.outputs)
+    output_layers.push_back(reference(output));
+  Json config = Json::object();
+  config["name"] = name;
+  config["trainable"] = trainable;
+  config["layers"] = std::move(layers);
+  config["input_layers"] = std::move(input_layers);
+  config["output_layers"] = std::move(output_layers);
+  return config;
+}
+
+Json write_network(const nn::Network& network, const std::string& type, const std::string& name,
+                   bool trainable, Generation to) {
+  if (type != "Sequential") return write_functional(network, name, trainable, to);
+  Json layers = Json::array();
+  const nn::Network::Input& input = network.inputs[0];
+  if (input.shape.rank() > 0) {
+    layers.push_back(object_of("keras.layers", "InputLayer", input_json(input, to), to));
+  }
+  for (const nn::Network::Call& call : network.calls) {
+    layers.push_back(member_json(network.layers[call.layer], to));
+  }
+  Json config = Json::object();
+  config["name"] = name;
+  config["layers"] = std::move(layers);
+  if (to == Generation::keras3) config["trainable"] = trainable;
+  return config;
+}
+
+}  // namespace
+
+FileNetwork file_network(const nn::Model& model, Generation to) {
+  const nn::Network& network = model.network();
+  const bool keeps_models =
+      to == Generation::keras3 || (model.type() == "Sequential" && all_sequential(network));
+  if (!keeps_models) return Flattening()(network);
+  FileNetwork file{network, {}};
+  for (const nn::Network::Member& member : network.layers) {
+    file.layers.push_back({member.name, member.layer, member.name + '/'});
+  }
+  return file;
+}
+
+Json write_model(nn::Model& model, const FileNetwork& file, Generation to) {
+  // A layer that a Sequential calls twice is there twice, and so no Sequential in a file.
+  const bool chain =
+      model.type() == "Sequential" && file.network.calls.size() == file.network.layers.size();
+  const std::string type = chain ? "Sequential" : "Functional";
+  Json object = object_of(chain ? "keras" : "keras.src.models.functional", type,
+                          write_network(file.network, type, model.name(), true, to), to);
+  if (to == Generation::keras3 && !chain) object["registered_name"] = "Functional";
+  return object;
+}
+
+}  // namespace weft::keras

@@ -1,0 +1,133 @@
+#include "io/keras/zip.hpp"
+
+#include <zip.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <set>
+
+#include "graph/error.hpp"
+#include "io/atomic_file.hpp"
+
+namespace weft {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t most_expansion = 100;
+constexpr std::uint64_t small = 1 << 20;  // bytes, of which no harm comes
+
+std::string text_of(int code) {
+  zip_error_t error;
+  zip_error_init_with_code(&error, code);
+  std::string text = zip_error_strerror(&error);
+  zip_error_fini(&error);
+  return text;
+}
+
+bool leads_out(std::string_view name) {
+  if (name.starts_with('/') || name.starts_with('\\') || name.find(':') != name.npos) return true;
+  for (std::size_t first = 0; first <= name.size();) {
+    const std::size_t last = std::min(name.find_first_of("/\\", first), name.size());
+    if (name.substr(first, last - first) == "..") return true;
+    first = last + 1;
+  }
+  return false;
+}
+
+std::vector<std::byte> read_member(zip_t* archive, const zip_stat_t& stat, const fs::path& file) {
+  const auto bad = [&](const std::string& what) {
+    fail<IoError>("\"{}\": member \"{}\": {}", file.string(), stat.name, what);
+  };
+  constexpr zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_INDEX;
+  if ((stat.valid & needed) != needed) bad("its size is not known");
+  if ((stat.valid & ZIP_STAT_ENCRYPTION_METHOD) != 0 && stat.encryption_method != ZIP_EM_NONE) {
+    bad("it is encrypted");
+  }
+  if (stat.size > small && stat.size / most_expansion > stat.comp_size) {
+    bad("it would unpack into more than a hundred times its size, which is refused");
+  }
+  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> member(
+      zip_fopen_index(archive, stat.index, 0), zip_fclose);
+  if (!member) bad(zip_strerror(archive));
+  std::vector<std::byte> bytes(stat.size);
+  std::uint64_t done = 0;
+  while (done < stat.size) {
+    const zip_int64_t read = zip_fread(member.get(), &bytes[done], stat.size - done);
+    if (read < 0) bad(zip_file_strerror(member.get()));
+    if (read == 0) bad("it ends before its declared size");
+    done += static_cast<std::uint64_t>(read);
+  }
+  std::byte more{};
+  if (zip_fread(member.get(), &more, 1) != 0) bad("its check sum or size is wrong");
+  return bytes;
+}
+
+}  // namespace
+
+std::map<std::string, std::vector<std::byte>> read_zip(const fs::path& file,
+                                                       std::span<const std::string> names) {
+  int code = 0;
+  const std::unique_ptr<zip_t, void (*)(zip_t*)> archive(
+      zip_open(file.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code), zip_discard);
+  if (!archive)
+    fail<IoError>("\"{}\" cannot be read as a ZIP archive: {}", file.string(), text_of(code));
+  std::map<std::string, std::vector<std::byte>> members;
+  std::set<std::string> seen;
+  const zip_int64_t count = zip_get_num_entries(archive.get(), 0);
+  std::error_code ignored;
+  const std::uint64_t file_size = fs::file_size(file, ignored);
+  for (zip_int64_t i = 0; i < count; ++i) {
+    zip_stat_t stat;
+    if (zip_stat_index(archive.get(), static_cast<zip_uint64_t>(i), 0, &stat) != 0 ||
+        (stat.valid & ZIP_STAT_NAME) == 0) {
+      fail<IoError>("\"{}\": {}", file.string(), zip_strerror(archive.get()));
+    }
+    const std::string name = stat.name;
+    if (leads_out(name)) {
+      fail<IoError>("\"{}\": member \"{}\" has a name that leads out of the archive", file.string(),
+                    name);
+    }
+    if (!seen.insert(name).second) {
+      fail<IoError>("\"{}\": member \"{}\" is there twice", file.string(), name);
+    }
+    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    if ((stat.valid & ZIP_STAT_COMP_SIZE) != 0 && stat.comp_size > file_size) {
+      fail<IoError>("\"{}\": member \"{}\" claims to be larger than the archive", file.string(),
+                    name);
+    }
+    members.emplace(name, read_member(archive.get(), stat, file));
+  }
+  return members;
+}
+
+void write_zip(const fs::path& file,
+               const std::vector<std::pair<std::string, std::span<const std::byte>>>& members) {
+  write_atomically(file, [&](const fs::path& temporary) {
+    int code = 0;
+    std::unique_ptr<zip_t, void (*)(zip_t*)> archive(
+        zip_open(temporary.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code), zip_discard);
+    if (!archive) fail<IoError>("\"{}\" cannot be written: {}", file.string(), text_of(code));
+    const auto refused = [&] {
+      fail<IoError>("\"{}\" cannot be written: {}", file.string(), zip_strerror(archive.get()));
+    };
+    for (const auto& [name, bytes] : members) {
+      zip_source_t* source = zip_source_buffer(archive.get(), bytes.data(), bytes.size(), 0);
+      if (source == nullptr) refused();
+      const zip_int64_t index = zip_file_add(archive.get(), name.c_str(), source, ZIP_FL_ENC_UTF_8);
+      if (index < 0) {
+        zip_source_free(source);
+        refused();
+      }
+      if (zip_set_file_compression(archive.get(), static_cast<zip_uint64_t>(index), ZIP_CM_STORE,
+                                   0) != 0) {
+        refused();
+      }
+    }
+    if (zip_close(archive.get()) != 0) refused();
+    static_cast<void>(archive.release());
+  });
+}
+
+}  // namespace weft

@@ -1,0 +1,277 @@
+#include "io/model_files.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "graph/print.hpp"
+#include "io/atomic_file.hpp"
+#include "io/keras/hdf5.hpp"
+#include "io/keras/network.hpp"
+#include "io/keras/training.hpp"
+#include "io/keras/weights.hpp"
+#include "io/keras/zip.hpp"
+
+namespace weft::nn {
+namespace {
+
+namespace fs = std::filesystem;
+using keras::Generation;
+using keras::Json;
+
+constexpr std::string_view hdf5_magic = "\x89HDF\r\n\x1a\n", zip_magic = "PK\x03\x04";
+// A group of ours in an .h5, which Keras does not look into: with its own it cannot train on.
+constexpr const char* own_optimizer = "weft_optimizer";
+
+enum class Format { hdf5, weights_hdf5, keras, json };
+
+bool ends_with(const std::string& text, std::string_view end) { return text.ends_with(end); }
+
+Format format_of(const fs::path& file, std::string_view who) {
+  const std::string name = file.filename().string();
+  if (ends_with(name, ".weights.h5")) return Format::weights_hdf5;
+  if (ends_with(name, ".h5") || ends_with(name, ".hdf5")) return Format::hdf5;
+  if (ends_with(name, ".keras")) return Format::keras;
+  if (ends_with(name, ".json")) return Format::json;
+  fail<ArgumentError>(
+      "{}: \"{}\" must end in .h5, .hdf5, .keras, .weights.h5 or .json, which says the format", who,
+      file.string());
+}
+
+std::string beginning_of(const fs::path& file, std::size_t count) {
+  std::error_code error;
+  if (!fs::exists(file, error)) fail<IoError>("\"{}\": there is no such file", file.string());
+  if (fs::is_directory(file, error)) fail<IoError>("\"{}\" is a folder", file.string());
+  std::ifstream in(file, std::ios::binary);
+  std::string bytes(count, '\0');
+  in.read(bytes.data(), static_cast<std::streamsize>(count));
+  bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  return bytes;
+}
+
+std::string content(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) fail<IoError>("\"{}\" cannot be read", file.string());
+  return std::move(text).str();
+}
+
+std::string now() {
+  const std::time_t time = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d@%H:%M:%S", &parts);
+  return text.data();
+}
+
+std::string_view as_text(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::byte> as_bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+Generation generation_of(const std::optional<std::string>& version) {
+  return version && version->starts_with('3') ? Generation::keras3 : Generation::keras2;
+}
+
+/// compile() as a file says, unless it says nothing.
+void compile_from(Model& model, const Json& training, bool wanted) {
+  if (!wanted || training.is_null()) return;
+  if (auto options = keras::read_training(training, model)) model.compile(std::move(*options));
+}
+
+Model load_hdf5(const fs::path& file, const LoadModelOptions& options) {
+  const Hdf5File hdf5 = Hdf5File::open(file);
+  const Hdf5Group root = hdf5.root();
+  const auto text = root.text("model_config");
+  if (!text) {
+    fail<IoError>(
+        "\"{}\": there is no model in it, but perhaps weights: make the model, and load_weights()",
+        file.string());
+  }
+  auto version = root.text("keras_version");
+  if (!version && root.has_group("model_weights")) {
+    version = root.group("model_weights").text("keras_version");
+  }
+  const Json config = keras::parse_json(*text, fmt::format("\"{}\": model_config", file.string()));
+  Model model = keras::read_model(config, generation_of(version));
+  keras::read_legacy_weights(model, root, {});
+  if (const auto training = root.text("training_config")) {
+    compile_from(model, keras::parse_json(*training, "training_config"), options.compile);
+  }
+  if (root.has_group(own_optimizer)) {
+    keras::read_optimizer(model, root.group(own_optimizer));
+  } else if (root.has_group("optimizer_weights")) {
+    keras::read_legacy_optimizer(model, root.group("optimizer_weights"));
+  }
+  return model;
+}
+
+Model load_keras(const fs::path& file, const LoadModelOptions& options) {
+  static const std::array<std::string, 3> names{"metadata.json", "config.json", "model.weights.h5"};
+  auto members = read_zip(file, names);
+  for (const char* needed : {"config.json", "model.weights.h5"}) {
+    if (!members.contains(needed)) {
+      fail<IoError>("\"{}\": it has no {}, so it is no model", file.string(), needed);
+    }
+  }
+  std::optional<std::string> version = "3";
+  if (members.contains("metadata.json")) {
+    const Json metadata = keras::parse_json(as_text(members["metadata.json"]), "metadata.json");
+    const Json& given = keras::member(metadata, "keras_version");
+    if (given.is_string()) version = given.get<std::string>();
+  }
+  const Json config = keras::parse_json(as_text(members["config.json"]),
+                                        fmt::format("\"{}\": config.json", file.string()));
+  Model model = keras::read_model(config, generation_of(version));
+  const Hdf5File hdf5 =
+      Hdf5File::open(members["model.weights.h5"], file.string() + ": model.weights.h5");
+  keras::read_store(model, hdf5.root(), {});
+  compile_from(model, keras::member(config, "compile_config"), options.compile);
+  if (hdf5.root().has_group("optimizer")) {
+    keras::read_optimizer(model, hdf5.root().group("optimizer"));
+  }
+  return model;
+}
+
+void save_hdf5(Model& model, const fs::path& file) {
+  const keras::FileNetwork network = keras::file_network(model, Generation::keras2);
+  const std::string config = keras::write_model(model, network, Generation::keras2).dump();
+  std::optional<std::string> training;
+  if (model.is_compiled()) {
+    training = keras::write_training(model.training(), model, Generation::keras2).dump();
+  }
+  write_atomically(file, [&](const fs::path& temporary) {
+    Hdf5File hdf5 = Hdf5File::create(temporary);
+    {
+      const Hdf5Group root = hdf5.root();
+      root.set_text("keras_version", "2.15.0");
+      root.set_text("backend", "tensorflow");
+      root.set_text("model_config", config);
+      if (training) root.set_text("training_config", *training);
+      keras::write_legacy_weights(model, network, root.create_group("model_weights"));
+      if (model.is_compiled()) keras::write_optimizer(model, root.create_group(own_optimizer));
+    }
+    hdf5.close();
+  });
+}
+
+void save_keras(Model& model, const fs::path& file) {
+  const keras::FileNetwork network = keras::file_network(model, Generation::keras3);
+  Json config = keras::write_model(model, network, Generation::keras3);
+  if (model.is_compiled()) {
+    config["compile_config"] = keras::write_training(model.training(), model, Generation::keras3);
+  }
+  Json metadata = Json::object();
+  metadata["keras_version"] = "3.4.1";
+  metadata["date_saved"] = now();
+  std::vector<std::byte> weights;
+  {
+    const Hdf5File hdf5 = Hdf5File::create_in_memory(file.string());
+    keras::write_store(model, hdf5.root());
+    weights = hdf5.bytes();
+  }
+  const std::string about = metadata.dump(), text = config.dump();
+  write_zip(file, {{"metadata.json", as_bytes_of(about)},
+                   {"config.json", as_bytes_of(text)},
+                   {"model.weights.h5", weights}});
+}
+
+}  // namespace
+
+Model load_model(const fs::path& file, const LoadModelOptions& options) {
+  const std::string begin = beginning_of(file, 2048);
+  if (begin.starts_with(zip_magic)) return load_keras(file, options);
+  if (begin.starts_with(hdf5_magic)) return load_hdf5(file, options);
+  const auto first = begin.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && begin[first] == '{') return model_from_json(content(file));
+  fail<IoError>("\"{}\" is no model: neither HDF5, nor a .keras archive, nor JSON", file.string());
+}
+
+Model model_from_json(std::string_view text) {
+  const Json json = keras::parse_json(text, "model");
+  // Keras 3 names a module, and Keras 2 its version.
+  const Json& version = keras::member(json, "keras_version");
+  const bool new_form = !keras::member(json, "module").is_null();
+  return keras::read_model(
+      json, new_form || (version.is_string() && version.get<std::string>().starts_with('3'))
+                ? Generation::keras3
+                : Generation::keras2);
+}
+
+void Model::save(const fs::path& file) {
+  weights();  // throws if there are none yet
+  switch (format_of(file, "save")) {
+    case Format::hdf5:
+      return save_hdf5(*this, file);
+    case Format::keras:
+      return save_keras(*this, file);
+    case Format::json: {
+      const std::string text = to_json();
+      return write_atomically(file, {as_bytes_of(text)});
+    }
+    case Format::weights_hdf5:
+      fail<ArgumentError>("save: \"{}\" is for weights alone: save_weights(), or another ending",
+                          file.string());
+  }
+}
+
+std::string Model::to_json() {
+  const keras::FileNetwork network = keras::file_network(*this, Generation::keras2);
+  Json json = keras::write_model(*this, network, Generation::keras2);
+  json["keras_version"] = "2.15.0";
+  json["backend"] = "tensorflow";
+  return json.dump();
+}
+
+void Model::save_weights(const fs::path& file) {
+  weights();
+  const Format format = format_of(file, "save_weights");
+  if (format != Format::hdf5 && format != Format::weights_hdf5) {
+    fail<ArgumentError>("save_weights: \"{}\" must end in .weights.h5, .h5 or .hdf5",
+                        file.string());
+  }
+  write_atomically(file, [&](const fs::path& temporary) {
+    Hdf5File hdf5 = Hdf5File::create(temporary);
+    if (format == Format::weights_hdf5) {
+      keras::write_store(*this, hdf5.root());
+    } else {
+      keras::write_legacy_weights(*this, keras::file_network(*this, Generation::keras2),
+                                  hdf5.root());
+    }
+    hdf5.close();
+  });
+}
+
+void Model::load_weights(const fs::path& file, const LoadWeightsOptions& options) {
+  expect_input_shape("load_weights");
+  const keras::LoadOptions how{options.by_name, options.skip_mismatch};
+  const std::string begin = beginning_of(file, zip_magic.size());
+  if (begin == zip_magic) {
+    static const std::array<std::string, 1> names{"model.weights.h5"};
+    const auto members = read_zip(file, names);
+    if (members.empty()) fail<IoError>("\"{}\": it has no model.weights.h5", file.string());
+    const Hdf5File hdf5 = Hdf5File::open(members.begin()->second, file.string());
+    return keras::read_store(*this, hdf5.root(), how);
+  }
+  const Hdf5File hdf5 = Hdf5File::open(file);
+  const Hdf5Group root = hdf5.root();
+  const bool legacy = root.has_attribute("layer_names") || root.has_attribute("layer_names0") ||
+                      root.has_group("model_weights");
+  if (legacy) return keras::read_legacy_weights(*this, root, how);
+  if (!root.has_group("layers") && !root.has_group("_layer_checkpoint_dependencies")) {
+    fail<IoError>("\"{}\": there are no weights in it that Keras or Weft wrote", file.string());
+  }
+  keras::read_store(*this, root, how);
+  if (root.has_group("optimizer")) keras::read_optimizer(*this, root.group("optimizer"));
+}
+
+}  // namespace weft::nn
