@@ -92,7 +92,7 @@ fi
 shift
 fashion='' data='' only_data='' options=()
 case $example in
-  residual | autoencoder | transfer) fashion=1 ;;
+  residual | autoencoder) fashion=1 ;;
   tour | second_order) data=given ;;  # they need none
 esac
 for argument in "$@"; do

@@ -57,7 +57,7 @@ double train(nn::Model& model, const nn::Dataset& data, const nn::Dataset& test,
 void run(const Options& options) {
   const Images images = load_images(options);
   const nn::Dataset first = of_classes(images.train_x, images.train_y, 0);
-  const nn::Dataset few = of_classes(images.train_x, images.train_y, half, 200);
+  const nn::Dataset few = of_classes(images.train_x, images.train_y, half, 50);
   const nn::Dataset test_first = of_classes(images.test_x, images.test_y, 0);
   const nn::Dataset test = of_classes(images.test_x, images.test_y, half);
 
