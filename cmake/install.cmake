@@ -7,9 +7,11 @@ install(TARGETS weft EXPORT weft-targets)
 install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
 
 # Headers keep their folders, so that #include "graph/graph.hpp" means the same here and there. Those
-# that need Boost or oneDNN stay behind: graph/bgl.hpp, and all of runtime/ but what is named here.
+# that need another library's stay behind: graph/bgl.hpp, io/keras/, what ops share, and all of runtime/ but
+# what is named here.
 install(DIRECTORY graph ops autodiff nn io DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft
-        FILES_MATCHING PATTERN "*.hpp" PATTERN "bgl.hpp" EXCLUDE)
+        FILES_MATCHING PATTERN "*.hpp" PATTERN "bgl.hpp" EXCLUDE PATTERN "io/keras" EXCLUDE
+        PATTERN "image_layouts.hpp" EXCLUDE)
 install(FILES runtime/compile.hpp runtime/executable.hpp runtime/profile.hpp runtime/threads.hpp
               runtime/variables.hpp
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft/runtime)

@@ -29,8 +29,9 @@ nn::Sequential generator(std::uint64_t seed) {
 nn::Sequential discriminator(std::uint64_t seed) {
   return nn::Sequential(
       {nn::Conv2D(32, 4, {.strides = 2, .padding = "same", .input_shape = {28, 28, 1}}),
-       nn::LeakyReLU({.negative_slope = 0.2}), nn::Dropout(0.3), nn::Conv2D(64, 4, {.strides = 2, .padding = "same"}),
-       nn::LeakyReLU({.negative_slope = 0.2}), nn::Dropout(0.3), nn::Flatten(), nn::Dense(1)},
+       nn::LeakyReLU({.negative_slope = 0.2}), nn::Dropout(0.3),
+       nn::Conv2D(64, 4, {.strides = 2, .padding = "same"}), nn::LeakyReLU({.negative_slope = 0.2}),
+       nn::Dropout(0.3), nn::Flatten(), nn::Dense(1)},
       {.name = "discriminator", .seed = seed});
 }
 

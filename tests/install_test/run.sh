@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs a build into a scratch folder, builds main.cpp against that copy by find_package(weft), and
-# runs it. Checks that no installed header needs Boost or oneDNN, and that each includes what it needs.
+# runs it. Checks that no installed header needs Boost, oneDNN or another library, and that each includes
+# what it needs.
 #   usage: run.sh <build folder> <C++ compiler>
 set -euo pipefail
 
@@ -12,8 +13,8 @@ trap 'rm -rf "$scratch"' EXIT
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 
 headers=$scratch/prefix/include/weft
-if grep -rnE 'boost/|dnnl' "$headers"; then
-  echo "a public header mentions Boost or oneDNN"
+if grep -rnE 'boost/|dnnl|hdf5\.h|nlohmann|<zip\.h>|<png\.h>' "$headers"; then
+  echo "a public header mentions a library's"
   exit 1
 fi
 
