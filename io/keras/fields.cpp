@@ -230,6 +230,14 @@ void ReadFields::finish() const {
   }
 }
 
+void ReadFields::expect(std::string_view key, const Json& value) {
+  ignore(key);
+  const Json& given = member(config_, key);
+  if (given.is_null() || given == value) return;
+  fail<UnsupportedError>("{}: \"{}\" is {}, but Weft has it for {} alone", where_, key,
+                         excerpt(given), excerpt(value));
+}
+
 std::int64_t ReadFields::integer(Key key, const Json& value) const {
   if (value.is_array() && value.size() == 1) return integer(key, value[0]);
   if (value.is_number_unsigned() &&
@@ -255,8 +263,13 @@ double ReadFields::number(Key key, const Json& value) const {
 std::vector<std::int64_t> ReadFields::integers(Key key, const Json& value) const {
   std::vector<std::int64_t> result;
   if (!value.is_array()) return {integer(key, value)};
-  // [[1, 2], [3, 4]], as padding has it, counts as 1, 2, 3, 4.
+  // [[1, 2], [3, 4]], as padding has it, counts as 1, 2, 3, 4; null as -1, a size that is not
+  // given.
   for (const Json& element : value) {
+    if (element.is_null()) {
+      result.push_back(-1);
+      continue;
+    }
     for (const std::int64_t number : integers(key, unwrapped(element))) result.push_back(number);
   }
   return result;
@@ -410,6 +423,12 @@ void WriteFields::field(Key key, std::vector<double>& value) {
 void WriteFields::field(Key key, std::vector<std::string>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<int>& value) { at(key) = value; }
 void WriteFields::field(Key key, nn::Axes& value) {
+  if (to_ == Generation::keras2 && key.name == "axis" && value.size() > 1) {
+    fail<UnsupportedError>(
+        "{}: axis is {}, but of an .h5 or .json Keras 3 reads one axis, and would take the default "
+        "instead: save as .keras",
+        where_, fmt::join(value, ", "));
+  }
   at(key) = value.size() == 1 ? Json(value[0]) : Json(static_cast<std::vector<int>&>(value));
 }
 void WriteFields::field(Key key, nn::Size2D& value) {

@@ -20,6 +20,8 @@ class ReadFields : public nn::Fields {
   ReadFields(const Json& config, std::string where, Generation from);
   /// Says that a key is known, and read elsewhere or without meaning here.
   void ignore(std::string_view key) { seen_.insert(std::string(key)); }
+  /// Says that a key can have this value alone, or null. Throws UnsupportedError for another.
+  void expect(std::string_view key, const Json& value);
   /// Throws UnsupportedError if a key has not been asked for and says something: is not null, false
   /// or empty.
   void finish() const;
@@ -65,6 +67,8 @@ class WriteFields : public nn::Fields {
  public:
   WriteFields(Json& config, std::string where, Generation to)
       : config_(config), where_(std::move(where)), to_(to) {}
+  void set(std::string_view key, Json value) { config_[std::string(key)] = std::move(value); }
+  Generation to() const noexcept { return to_; }
 
  protected:
   void field(Key key, bool& value) override;

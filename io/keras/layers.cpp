@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "graph/print.hpp"
+#include "io/keras/keras1.hpp"
 #include "io/model_files.hpp"
 #include "nn/names.hpp"
 #include "nn/nn.hpp"
@@ -15,6 +16,29 @@
 namespace weft::keras {
 
 // What each layer's arguments are called, in the order in which Keras writes them.
+
+/// For reading alone: an argument that Weft has with one value.
+static void expect(nn::Fields& f, std::string_view key, const Json& value) {
+  if (auto* read = dynamic_cast<ReadFields*>(&f)) read->expect(key, value);
+}
+
+/// The same: one without meaning here.
+static void ignore(nn::Fields& f, std::string_view key) {
+  if (auto* read = dynamic_cast<ReadFields*>(&f)) read->ignore(key);
+}
+
+/// For writing alone: Keras' None.
+static void set_null_if(bool condition, nn::Fields& f, std::string_view key) {
+  auto* write = dynamic_cast<WriteFields*>(&f);
+  if (condition && write != nullptr) write->set(key, nullptr);
+}
+
+/// An argument that some Keras 2 does not know yet: it is written there if it is not as it was.
+template <class T>
+static void describe_later(nn::Fields& f, std::string_view key, T& value, const T& before) {
+  const auto* write = dynamic_cast<WriteFields*>(&f);
+  if (write == nullptr || write->to() == Generation::keras3 || value != before) f(key, value);
+}
 
 template <class Config>
 static void describe_kernel(nn::Fields& f, Config& c) {
@@ -33,7 +57,11 @@ static void describe_conv(nn::Fields& f, Conv& l) {
   auto& c = l.config;
   f("filters", l.filters)("kernel_size", l.kernel_size)("strides", c.strides);
   f("padding", c.padding)("data_format", c.data_format)("dilation_rate", c.dilation_rate);
-  if constexpr (requires { c.groups; }) f("groups", c.groups);
+  if constexpr (requires { c.groups; }) {
+    f("groups", c.groups);
+  } else {
+    expect(f, "groups", 1);
+  }
   if constexpr (requires { c.output_padding; }) f("output_padding", c.output_padding);
   f("activation", c.activation)("use_bias", c.use_bias);
   describe_kernel(f, c);
@@ -43,6 +71,10 @@ static void describe(nn::Fields& f, nn::Conv2D& l) { describe_conv(f, l); }
 static void describe(nn::Fields& f, nn::Conv2DTranspose& l) { describe_conv(f, l); }
 static void describe(nn::Fields& f, nn::DepthwiseConv2D& l) {
   auto& c = l.config;
+  expect(f, "groups", 1);
+  for (const char* unused : {"kernel_initializer", "kernel_regularizer", "kernel_constraint"}) {
+    ignore(f, unused);  // of the class that it inherits from
+  }
   f("kernel_size", l.kernel_size)("strides", c.strides)("padding", c.padding);
   f("data_format", c.data_format)("dilation_rate", c.dilation_rate);
   f("depth_multiplier", c.depth_multiplier)("activation", c.activation)("use_bias", c.use_bias);
@@ -53,6 +85,10 @@ static void describe(nn::Fields& f, nn::DepthwiseConv2D& l) {
 }
 static void describe(nn::Fields& f, nn::SeparableConv2D& l) {
   auto& c = l.config;
+  expect(f, "groups", 1);
+  for (const char* unused : {"kernel_initializer", "kernel_regularizer", "kernel_constraint"}) {
+    ignore(f, unused);
+  }
   f("filters", l.filters)("kernel_size", l.kernel_size)("strides", c.strides);
   f("padding", c.padding)("data_format", c.data_format)("dilation_rate", c.dilation_rate);
   f("depth_multiplier", c.depth_multiplier)("activation", c.activation)("use_bias", c.use_bias);
@@ -76,7 +112,8 @@ static void describe(nn::Fields& f, nn::AveragePooling1D& l) { describe_pooling(
 static void describe(nn::Fields& f, nn::AveragePooling2D& l) { describe_pooling(f, l); }
 template <class Pooling>
 static void describe_global(nn::Fields& f, Pooling& l) {
-  f("data_format", l.config.data_format)("keepdims", l.config.keepdims);
+  f("data_format", l.config.data_format);
+  describe_later(f, "keepdims", l.config.keepdims, false);
 }
 static void describe(nn::Fields& f, nn::GlobalMaxPooling1D& l) { describe_global(f, l); }
 static void describe(nn::Fields& f, nn::GlobalMaxPooling2D& l) { describe_global(f, l); }
@@ -111,6 +148,7 @@ static void describe_margins(nn::Fields& f, const char* key, nn::Margins& m) {
   m = {ends(sides[0]), ends(sides[1])};
 }
 static void describe(nn::Fields& f, nn::ZeroPadding1D& l) {
+  expect(f, "data_format", "channels_last");
   describe_ends(f, "padding", l.padding);
 }
 static void describe(nn::Fields& f, nn::Cropping1D& l) { describe_ends(f, "cropping", l.cropping); }
@@ -134,6 +172,7 @@ static void describe(nn::Fields& f, nn::Embedding& l) {
   f("embeddings_regularizer", l.config.embeddings_regularizer);
   f("activity_regularizer", l.config.activity_regularizer);
   f("embeddings_constraint", l.config.embeddings_constraint)("mask_zero", l.config.mask_zero);
+  expect(f, "dropout", 0);
 }
 static void describe(nn::Fields& f, nn::Rescaling& l) { f("scale", l.scale)("offset", l.offset); }
 static void describe(nn::Fields& f, nn::ActivityRegularization& l) {
@@ -153,6 +192,7 @@ static void describe(nn::Fields& f, nn::PReLU& l) {
   f("alpha_initializer", l.config.alpha_initializer)("alpha_regularizer",
                                                      l.config.alpha_regularizer);
   f("alpha_constraint", l.config.alpha_constraint)("shared_axes", l.config.shared_axes);
+  set_null_if(l.config.shared_axes.empty(), f, "shared_axes");
 }
 static void describe(nn::Fields& f, nn::ELU& l) { f("alpha", l.config.alpha); }
 static void describe(nn::Fields& f, nn::Softmax& l) { f("axis", l.config.axis); }
@@ -168,6 +208,9 @@ static void describe_normalization(nn::Fields& f, Config& c) {
 static void describe(nn::Fields& f, nn::BatchNormalization& l) {
   auto& c = l.config;
   f("axis", c.axis)("momentum", c.momentum);
+  expect(f, "mode", 0);          // of Keras 1: 1 is over each sample, 2 without what is kept
+  ignore(f, "renorm_momentum");  // of renorm, which is refused
+  ignore(f, "renorm_clipping");
   describe_normalization(f, c);
   f("moving_mean_initializer", c.moving_mean_initializer);
   f("moving_variance_initializer", c.moving_variance_initializer);
@@ -190,23 +233,45 @@ static void describe(nn::Fields& f, nn::RMSNormalization& l) {
 static void describe(nn::Fields& f, nn::UnitNormalization& l) { f("axis", l.config.axis); }
 
 /// Keras' noise_shape has null where the input's size counts.
+template <class Config>
+static void describe_noise(nn::Fields& f, Config& c) {
+  if (auto* write = dynamic_cast<WriteFields*>(&f)) {
+    Json sizes = Json::array();
+    for (const std::int64_t size : c.noise_shape) {
+      sizes.push_back(size < 0 ? Json(nullptr) : Json(size));
+    }
+    write->set("noise_shape", sizes.empty() ? Json(nullptr) : sizes);
+  } else {
+    f("noise_shape", c.noise_shape);
+  }
+  f("seed", c.seed);
+}
 static void describe(nn::Fields& f, nn::Dropout& l) {
-  f("rate", l.rate)("noise_shape", l.config.noise_shape)("seed", l.config.seed);
+  f("rate", l.rate);
+  describe_noise(f, l.config);
 }
 static void describe(nn::Fields& f, nn::AlphaDropout& l) {
-  f("rate", l.rate)("noise_shape", l.config.noise_shape)("seed", l.config.seed);
+  f("rate", l.rate);
+  describe_noise(f, l.config);
+}
+static void describe_seed(nn::Fields& f, std::optional<std::int64_t>& seed) {
+  describe_later(f, "seed", seed, std::optional<std::int64_t>());
 }
 static void describe(nn::Fields& f, nn::SpatialDropout1D& l) {
-  f("rate", l.rate)("seed", l.config.seed);
+  f("rate", l.rate);
+  describe_seed(f, l.config.seed);
 }
 static void describe(nn::Fields& f, nn::SpatialDropout2D& l) {
-  f("rate", l.rate)("data_format", l.config.data_format)("seed", l.config.seed);
+  f("rate", l.rate)("data_format", l.config.data_format);
+  describe_seed(f, l.config.seed);
 }
 static void describe(nn::Fields& f, nn::GaussianNoise& l) {
-  f("stddev", l.stddev)("seed", l.config.seed);
+  f("stddev", l.stddev);
+  describe_seed(f, l.config.seed);
 }
 static void describe(nn::Fields& f, nn::GaussianDropout& l) {
-  f("rate", l.rate)("seed", l.config.seed);
+  f("rate", l.rate);
+  describe_seed(f, l.config.seed);
 }
 
 template <class Kind>
@@ -349,22 +414,12 @@ struct Registry {
   }
 };
 
-/// Names that classes have had.
-std::string present_class(const std::string& name) {
-  static const std::map<std::string, std::string> now{
-      {"BatchNormalizationV1", "BatchNormalization"},
-      {"BatchNormalizationV2", "BatchNormalization"},
-      {"Merge", "Add"},
-  };
-  const auto found = now.find(name);
-  return found == now.end() ? name : found->second;
-}
-
 /// What every layer's config has, and says nothing that matters, or is looked at elsewhere.
 void ignore_common(ReadFields& fields) {
-  for (const char* key : {"name", "trainable", "dtype", "batch_input_shape", "batch_shape",
-                          "build_input_shape", "input_length", "autocast", "sparse", "ragged",
-                          "implementation", "fused", "synchronized", "shared_object_id"}) {
+  for (const char* key :
+       {"name", "trainable", "dtype", "batch_input_shape", "batch_shape", "build_input_shape",
+        "input_length", "autocast", "sparse", "ragged", "implementation", "fused", "synchronized",
+        "shared_object_id", "input_dim", "input_dtype"}) {
     fields.ignore(key);
   }
 }
@@ -404,26 +459,31 @@ nn::Layer read_layer(const std::string& class_name, const Json& config, Generati
   const std::string name = given.is_string() ? given.get<std::string>() : "";
   const std::string where = fmt::format("layer \"{}\" ({})", name, class_name);
   if (!config.is_object()) fail<IoError>("{}: its config is {}", where, excerpt(config));
-  check_dtype(member(config, "dtype"), where);
   const bool trainable = member(config, "trainable") != false;
-  ReadFields fields(config, where, from);
-  ignore_common(fields);
-  std::optional<nn::Layer> layer;
   if (const auto codec = Registry::instance().find(class_name)) {
+    check_dtype(member(config, "dtype"), where);
+    ReadFields fields(config, where, from);
+    ignore_common(fields);
     const nn::Layer made = codec->read(fields);
     made.set_trainable(trainable);
-    layer = made.named(name);
-  } else {
-    const auto found = table().find(present_class(class_name));
-    if (found == table().end()) unknown_class(class_name, where, config);
-    try {
-      layer = found->second.read(fields, name, trainable);
-    } catch (const ArgumentError& error) {
-      fail<IoError>("{}: {}", where, error.what());
-    }
+    fields.finish();
+    return made.named(name);
   }
-  fields.finish();
-  return *layer;
+  std::string present_class = class_name;
+  Json present = config;
+  modernize(present_class, present, where);
+  const auto found = table().find(present_class);
+  if (found == table().end()) unknown_class(class_name, where, config);
+  check_dtype(member(present, "dtype"), where);
+  ReadFields fields(present, where, from);
+  ignore_common(fields);
+  try {
+    const nn::Layer layer = found->second.read(fields, name, trainable);
+    fields.finish();
+    return layer;
+  } catch (const ArgumentError& error) {
+    fail<IoError>("{}: {}", where, error.what());
+  }
 }
 
 LayerText write_layer(const nn::Layer& layer, const std::string& name, Generation to) {
@@ -435,6 +495,8 @@ LayerText write_layer(const nn::Layer& layer, const std::string& name, Generatio
   WriteFields fields(config, where, to);
   if (const auto found = table().find(layer.type());
       found != table().end() && found->second.write(layer, fields)) {
+    // Keras 3 refuses it there.
+    if (std::string(layer.type()).starts_with("SpatialDropout")) config.erase("trainable");
     return {"keras.layers", layer.type(), std::move(config)};
   }
   for (const auto& [class_name, codec] : [] {

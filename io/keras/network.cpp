@@ -70,14 +70,43 @@ std::optional<Shape> input_shape_of(const Json& config, const std::string& where
   return std::nullopt;
 }
 
+/// The same of a layer or model that a Sequential begins with.
+std::optional<Shape> first_shape_of(const Described& object, const std::string& where) {
+  if (object.class_name != "Sequential") return input_shape_of(*object.config, where);
+  const Json& layers =
+      object.config->is_array() ? *object.config : member(*object.config, "layers");
+  if (!layers.is_array() || layers.empty()) return std::nullopt;
+  return first_shape_of(described(layers[0], where), where);
+}
+
 InputText read_input(const Json& config, const std::string& where) {
+  for (const char* key : {"sparse", "ragged", "optional"}) {
+    if (member(config, key) == true) {
+      fail<UnsupportedError>("{}: its input is {}, but Weft's are dense and always there", where,
+                             key);
+    }
+  }
   const std::optional<Shape> shape = input_shape_of(config, where);
   if (!shape) fail<IoError>("{}: it has no shape", where);
-  return {*shape, dtype_of(member(config, "dtype"), where)};
+  const Json& dtype = member(config, "dtype");
+  return {*shape, dtype_of(dtype.is_null() ? member(config, "input_dtype") : dtype, where)};
 }
 
 std::string text_of(const Json& value, std::string_view otherwise) {
   return value.is_string() ? value.get<std::string>() : std::string(otherwise);
+}
+
+/// Keras 3 writes x + y as an operation, which may be called what a layer is called and take other
+/// arguments. These mean the same.
+void check_operation(const Json& entry, const Described& object) {
+  const Json& module = member(entry, "module");
+  if (!module.is_string() || !module.get<std::string>().starts_with("keras.src.ops")) return;
+  for (const char* same : {"Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate"}) {
+    if (object.class_name == same) return;
+  }
+  fail<UnsupportedError>(
+      "\"{}\": it is an operation, {}.{}, where Weft reads layers: write the model with layers",
+      text_of(member(entry, "name"), ""), module.get<std::string>(), object.class_name);
 }
 
 /// A layer, or a model as one.
@@ -110,7 +139,7 @@ nn::Model read_sequential(const Json& config, Generation from, int levels) {
       continue;
     }
     if (!has_input && model.layers().empty()) {
-      std::optional<Shape> shape = input_shape_of(*object.config, where);
+      std::optional<Shape> shape = first_shape_of(object, where);
       const Json& built = member(config, "build_input_shape");
       if (!shape && !built.is_null()) shape = shape_of(built, where);
       const bool whole_numbers = object.class_name == "Embedding";
@@ -147,10 +176,14 @@ Reference reference_of(const Json& value, const std::string& where) {
   return {value[0].get<std::string>(), value[1].get<std::int64_t>(), value[2].get<std::int64_t>()};
 }
 
+bool says_nothing(const Json& value) {
+  return value.is_null() || (value.is_array() && std::ranges::all_of(value, says_nothing));
+}
+
 /// Arguments of a call other than tensors: those that say what is so anyway are let pass.
 void check_arguments(const Json& arguments, const std::string& where) {
   for (const auto& [key, value] : arguments.items()) {
-    if (value.is_null() || (key == "training" && value == false)) continue;
+    if (says_nothing(value) || (key == "training" && value == false)) continue;
     fail<UnsupportedError>("{}: it is called with {} = {}, which is not known", where, key,
                            excerpt(value));
   }
@@ -248,6 +281,7 @@ class FunctionalReader {
       made_[{name, 0}] = {nn::Input(shape, {.name = name, .dtype = dtype})};
       return;
     }
+    check_operation(entry, object);
     layers_.emplace(name, read_member(object, from_, levels_));
     const Json& calls = member(entry, "inbound_nodes");
     if (!calls.is_array()) fail<IoError>("{}: its inbound_nodes must be a list", where);

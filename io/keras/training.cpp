@@ -606,69 +606,119 @@ Json write_training(const nn::TrainOptions& options, const nn::Model& model, Gen
   return training;
 }
 
-// ---- what older Keras kept of an optimizer
+// ---- what optimizers keep
 
 namespace {
 
-/// Whether a name is that of a number that counts or sets, and of no weight.
-bool is_scalar(const Tensor& value) { return value.shape().rank() == 0; }
+/// Where Keras 3 makes a slot. Those of one stage are made parameter by parameter.
+int stage_of(const nn::Optimizer& optimizer, const std::string& slot) {
+  if (slot == "average") return 1;
+  if (slot == "gradient_accumulator") return 2;
+  if (slot == "velocity_hat") return 6;
+  if (optimizer.as<nn::RMSprop>() == nullptr) return 3;
+  return slot == "velocity" ? 3 : slot == "momentum" ? 4 : 5;
+}
+/// Among those of one stage and one parameter.
+int rank_of(const std::string& slot) {
+  for (const char* second : {"c", "norm", "accumulated_delta_var", "linear"}) {
+    if (slot == second) return 1;
+  }
+  return slot == "velocity" ? 2 : 0;
+}
+
+/// Adafactor keeps three slots of each parameter in Keras, of which either one or two are used.
+void add_unused(std::vector<Kept>& kept, nn::Model& model) {
+  std::map<std::string, Shape> parameters;
+  for (const auto& weight : model.weights()) parameters.emplace(weight.name, weight.shape);
+  std::vector<Kept> all;
+  for (Kept& one : kept) {
+    const std::string slot = one.slot, parameter = one.parameter;
+    if (slot == "velocity") {
+      for (const char* unused : {"r", "c"}) all.push_back({"", {}, unused, parameter});
+    }
+    all.push_back(std::move(one));
+    if (slot == "c") all.push_back({"", parameters.at(parameter), "velocity", parameter});
+  }
+  kept = std::move(all);
+}
 
 }  // namespace
 
+std::vector<Kept> kept_by_optimizer(nn::Model& model) {
+  const nn::Optimizer& optimizer = model.training().optimizer;
+  const std::string prefix = optimizer.name + '/';
+  std::vector<Kept> kept;
+  std::map<std::string, std::size_t> order;  // of parameters
+  for (const std::string& name : model.optimizer_variables()) {
+    const std::string own = name.substr(prefix.size());
+    const std::size_t end = own.find('/');
+    Kept one{name, model.variables().type(name).shape, own.substr(0, end),
+             end == std::string::npos ? "" : own.substr(end + 1)};
+    if (!one.parameter.empty()) order.emplace(one.parameter, order.size());
+    kept.push_back(std::move(one));
+  }
+  const auto place = [&](const Kept& one) -> std::array<std::size_t, 3> {
+    if (one.slot == "iteration") return {0, 0, 0};
+    if (one.slot == "learning_rate") return {0, 1, 0};
+    if (one.parameter.empty()) return {7, 0, 0};
+    return {static_cast<std::size_t>(stage_of(optimizer, one.slot)), order.at(one.parameter),
+            static_cast<std::size_t>(rank_of(one.slot))};
+  };
+  std::ranges::stable_sort(kept, {}, place);
+  if (optimizer.as<nn::Adafactor>() != nullptr) add_unused(kept, model);
+  return kept;
+}
+
 bool read_legacy_optimizer(nn::Model& model, const Hdf5Group& group) {
   if (!model.is_compiled()) return false;
-  const std::string optimizer = model.training().optimizer.name + '/';
-  // Ours: numbers, then each weight's slots together.
-  std::vector<std::string> slots;
-  std::optional<std::string> iteration;
-  for (const std::string& name : model.optimizer_variables()) {
-    if (name == optimizer + "iteration") {
-      iteration = name;
-    } else if (model.variables().type(name).shape.rank() > 0) {
-      slots.push_back(name);
+  // Until 2.10, all of one slot, and then all of the next; later as in Keras 3, where slots of a
+  // parameter may be neighbours.
+  std::vector<Kept> now;
+  std::map<std::string, std::string> numbers;  // names of numbers that all share
+  for (Kept& one : kept_by_optimizer(model)) {
+    if (one.parameter.empty()) {
+      numbers.emplace(one.slot, one.name);
+    } else if (one.shape.rank() > 0) {
+      now.push_back(std::move(one));
     }
   }
-  const std::vector<std::string> places = group.texts("weight_names");
   std::vector<std::pair<std::string, Tensor>> values;
   std::optional<std::int64_t> count;
-  for (const std::string& place : places) {
+  std::optional<Tensor> rate;
+  for (const std::string& place : group.texts("weight_names")) {
     Tensor value = group.array(place);
-    if (!is_scalar(value)) {
-      values.emplace_back(place, std::move(value));
-    } else if (!count && (place.find("iter") != std::string::npos)) {
+    const bool is_number = value.shape().rank() == 0;
+    if (is_number && !count && place.find("iter") != std::string::npos) {
       count = group.integer(place);
+    } else if (is_number && place.find("learning_rate") != std::string::npos) {
+      rate = std::move(value);
+    } else if (!is_number) {
+      values.emplace_back(place, std::move(value));
     }
   }
-  if (!count || !iteration || values.size() != slots.size()) return false;
-  // All of one slot, and then all of the next, or each weight's slots together: the names say it
-  // where shapes do not.
-  const auto fits = [&](const std::vector<std::size_t>& order) {
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (values[order[i]].second.type() != model.variables().type(slots[i])) return false;
-    }
-    return true;
+  if (!count || values.size() != now.size()) return false;
+  std::vector<Kept> before = now;
+  std::map<std::string, std::size_t> slots;
+  for (const Kept& one : now) slots.emplace(one.slot, slots.size());
+  std::ranges::stable_sort(before, {}, [&](const Kept& one) { return slots.at(one.slot); });
+  const auto fits = [&](const std::vector<Kept>& order) {
+    return std::ranges::equal(order, values, [](const Kept& one, const auto& value) {
+      return one.shape == value.second.shape();
+    });
   };
-  std::map<std::string, std::size_t> kinds;  // "adam/momentum/..." has slot "momentum"
-  for (const std::string& slot : slots) {
-    const std::string own = slot.substr(optimizer.size());
-    kinds.emplace(own.substr(0, own.find('/')), kinds.size());
+  // The names say which it is where shapes do not.
+  const bool looks_old = !values.empty() && values[0].first.ends_with("/m:0");
+  const std::vector<Kept>& first = looks_old ? before : now;
+  const std::vector<Kept>& second = looks_old ? now : before;
+  if (!fits(first) && !fits(second)) return false;
+  const std::vector<Kept>& order = fits(first) ? first : second;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (!order[i].name.empty()) model.variables().set(order[i].name, values[i].second);
   }
-  const std::size_t per_weight = kinds.empty() ? 1 : kinds.size(),
-                    weights = slots.size() / per_weight;
-  std::vector<std::size_t> together(slots.size()), grouped(slots.size());
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    together[i] = i;
-    grouped[i] = i % per_weight * weights + i / per_weight;
+  model.variables().set(numbers.at("iteration"), Tensor::scalar(static_cast<float>(*count)));
+  if (rate && numbers.contains("learning_rate")) {
+    model.variables().set(numbers["learning_rate"], *rate);
   }
-  const bool ends_in_slot = !values.empty() && values[0].first.ends_with("/m:0");
-  const auto& first = ends_in_slot ? grouped : together;
-  const auto& second = ends_in_slot ? together : grouped;
-  const std::vector<std::size_t>* order = fits(first) ? &first : fits(second) ? &second : nullptr;
-  if (order == nullptr) return false;
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    model.variables().set(slots[i], values[(*order)[i]].second);
-  }
-  model.variables().set(*iteration, Tensor::scalar(static_cast<float>(*count)));
   return true;
 }
 

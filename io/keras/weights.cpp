@@ -1,12 +1,15 @@
 #include "io/keras/weights.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
 #include <vector>
 
 #include "graph/print.hpp"
+#include "io/keras/training.hpp"
+#include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
 namespace weft::keras {
@@ -17,19 +20,22 @@ using Weights = std::vector<nn::Model::DeclaredWeight>;
 /// A model's weights, by the layer that they belong to.
 class Owned {
  public:
-  explicit Owned(nn::Model& model) : all_(model.declared_weights()) {}
+  explicit Owned(nn::Model& model) : all_(model.declared_weights()) { enter(model.network(), ""); }
+
+  /// The layer that a weight belongs to; none of one within a layer of the program's.
+  const nn::Layer* layer_of(const nn::Model::DeclaredWeight& weight) const {
+    const auto found = layers_.find(weight.owner);
+    return found == layers_.end() ? nullptr : &found->second;
+  }
 
   /// Those of one layer, "tower/conv2d/", in order of creation.
   Weights of(const std::string& path) const {
     return select([&](const auto& weight) { return weight.owner == path; });
   }
-  /// Those of a layer, and of all in it, in the legacy order: first what is trained. A frozen model
-  /// counts as having nothing to train.
-  Weights below(const std::string& path, bool trainable) const {
+  /// Those of a layer, and of all in it, in the legacy order: first what is trained.
+  Weights below(const std::string& path) const {
     Weights result = select([&](const auto& weight) { return weight.owner.starts_with(path); });
-    if (trainable) {
-      std::ranges::stable_partition(result, [](const auto& weight) { return weight.is_parameter; });
-    }
+    std::ranges::stable_partition(result, [](const auto& weight) { return weight.trainable; });
     return result;
   }
 
@@ -40,7 +46,17 @@ class Owned {
     std::ranges::copy_if(all_, std::back_inserter(result), wanted);
     return result;
   }
+  void enter(const nn::Network& network, const std::string& path) {
+    for (const auto& [name, layer] : network.layers) {
+      layers_.emplace(path + name + '/', layer);
+      if (const auto* nested = layer.as<nn::NestedModel>()) {
+        enter(nested->network, path + name + '/');
+      }
+    }
+  }
+
   Weights all_;
+  std::map<std::string, nn::Layer> layers_;  // by the path of their weights
 };
 
 /// New values of weights, given to the model when all are there.
@@ -63,8 +79,15 @@ class Incoming {
   std::map<std::string, Tensor> values_;
 };
 
-std::string short_name(const nn::Model::DeclaredWeight& weight, const std::string& path) {
-  return weight.name.substr(path.size());
+/// "kernel:0", as Keras 2 names it.
+std::string legacy_name(const Owned& owned, const nn::Model::DeclaredWeight& weight,
+                        const std::string& path) {
+  std::string name = weight.name.substr(path.size());
+  const nn::Layer* layer = owned.layer_of(weight);
+  if (layer != nullptr && layer->as<nn::DepthwiseConv2D>() != nullptr && name.ends_with("kernel")) {
+    name.insert(name.size() - std::string_view("kernel").size(), "depthwise_");
+  }
+  return name + ":0";
 }
 
 // ---- legacy
@@ -84,6 +107,12 @@ std::vector<LegacyLayer> legacy_layers(const Hdf5Group& group) {
   return layers;
 }
 
+/// How kernels are to be changed that older Keras wrote.
+struct OldKernels {
+  bool keras1 = false;
+  bool flipped = false;  ///< Theano's convolutions run backwards over theirs
+};
+
 /// Which of a model's layers have weights, in order; and the same for the layers of models in it,
 /// as an .h5 has them whose models were made part of it.
 struct ModelLayer {
@@ -94,25 +123,30 @@ struct ModelLayer {
 std::vector<ModelLayer> layers_with_weights(const Owned& owned, const FileNetwork& file) {
   std::vector<ModelLayer> layers;
   for (const FileLayer& layer : file.layers) {
-    ModelLayer with{layer.name, owned.below(layer.path, layer.layer.trainable())};
+    ModelLayer with{layer.name, owned.below(layer.path)};
     if (!with.weights.empty()) layers.push_back(std::move(with));
   }
   return layers;
 }
 
-/// Keras 1 kept kernels as [out,in,h,w]; so did Theano.
-Tensor from_keras1(const Tensor& kernel, const Shape& wanted) {
-  const Shape& s = kernel.shape();
-  if (s.rank() != 4 || s == wanted || Shape{s[2], s[3], s[1], s[0]} != wanted) return kernel;
-  Tensor result(Type{DType::f32, wanted});
-  const auto from = kernel.data<float>();
+/// The axes of a tensor of rank 4 in another order: axis i of the result is axis order[i].
+Tensor transposed(const Tensor& tensor, const std::array<int, 4>& order) {
+  const Shape& s = tensor.shape();
+  const std::array<std::int64_t, 4> strides{s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
+  const auto size = [&](std::size_t axis) { return s[order[axis]]; };
+  const auto stride = [&](std::size_t axis) {
+    return strides[static_cast<std::size_t>(order[axis])];
+  };
+  Tensor result(Type{DType::f32, Shape{size(0), size(1), size(2), size(3)}});
+  const auto from = tensor.data<float>();
   const auto to = result.data<float>();
   std::size_t i = 0;
-  for (std::int64_t y = 0; y < s[2]; ++y) {
-    for (std::int64_t x = 0; x < s[3]; ++x) {
-      for (std::int64_t in = 0; in < s[1]; ++in) {
-        for (std::int64_t out = 0; out < s[0]; ++out) {
-          to[i++] = from[static_cast<std::size_t>(((out * s[1] + in) * s[2] + y) * s[3] + x)];
+  for (std::int64_t a = 0; a < size(0); ++a) {
+    for (std::int64_t b = 0; b < size(1); ++b) {
+      for (std::int64_t c = 0; c < size(2); ++c) {
+        for (std::int64_t d = 0; d < size(3); ++d) {
+          to[i++] = from[static_cast<std::size_t>(a * stride(0) + b * stride(1) + c * stride(2) +
+                                                  d * stride(3))];
         }
       }
     }
@@ -120,16 +154,71 @@ Tensor from_keras1(const Tensor& kernel, const Shape& wanted) {
   return result;
 }
 
+/// The order of the spatial axes, all but the last two, turned around.
+Tensor flipped(const Tensor& kernel) {
+  const Shape& s = kernel.shape();
+  const auto block = static_cast<std::size_t>(s[s.rank() - 2] * s[s.rank() - 1]);
+  Tensor result(kernel.type());
+  const auto from = kernel.data<float>();
+  const auto to = result.data<float>();
+  for (std::size_t at = 0; at < from.size(); at += block) {
+    std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(at), block,
+                to.begin() + static_cast<std::ptrdiff_t>(from.size() - at - block));
+  }
+  return result;
+}
+
+/// Keras 1 kept kernels as its back end did: Theano's [out,in,h,w], or TensorFlow's [h,w,in,out];
+/// those of one dimension had a second of size 1.
+Tensor from_keras1(Tensor kernel, const nn::Layer& layer, const Shape& wanted) {
+  if (layer.as<nn::Conv1D>() != nullptr && kernel.shape().rank() == 4) {
+    const Shape& s = kernel.shape();
+    if (s[1] != 1 || s[0] != wanted[0]) kernel = transposed(kernel, {2, 3, 1, 0});
+    if (kernel.shape() == Shape{wanted[0], 1, wanted[1], wanted[2]}) {
+      return kernel.reshaped(wanted);
+    }
+    return kernel;
+  }
+  if (kernel.shape().rank() != 4) return kernel;
+  const auto* conv = layer.as<nn::Conv2D>();
+  const bool channels_first = conv != nullptr && conv->config.data_format == "channels_first";
+  if (kernel.shape() == wanted && !channels_first) return kernel;
+  Tensor turned = transposed(kernel, {2, 3, 1, 0});
+  return turned.shape() == wanted ? turned : kernel;
+}
+
+/// A kernel as it is now.
+Tensor present_kernel(Tensor kernel, const nn::Layer& layer, const Shape& wanted, OldKernels old) {
+  if (old.keras1 || kernel.shape() != wanted) {
+    kernel = from_keras1(std::move(kernel), layer, wanted);
+  }
+  const bool convolves = layer.as<nn::Conv1D>() != nullptr || layer.as<nn::Conv2D>() != nullptr ||
+                         layer.as<nn::Conv2DTranspose>() != nullptr;
+  return old.flipped && convolves ? flipped(kernel) : kernel;
+}
+
+/// A legacy file, and the model that it is read into.
+struct LegacyFile {
+  const Hdf5Group& root;
+  const Owned& owned;
+  OldKernels old;
+};
+
 void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLayer& from,
-                        const Hdf5Group& root) {
+                        const LegacyFile& file) {
   if (from.weights.size() != to.weights.size()) {
     fail<ShapeError>("layer \"{}\" has {} weights, but layer \"{}\" in the file has {}", to.name,
                      to.weights.size(), from.name, from.weights.size());
   }
-  const Hdf5Group group = root.group(from.name);
+  const Hdf5Group group = file.root.group(from.name);
   for (std::size_t i = 0; i < to.weights.size(); ++i) {
-    incoming.add(to.weights[i], from_keras1(group.array(from.weights[i]), to.weights[i].shape),
-                 group.path() + '/' + from.weights[i]);
+    const nn::Model::DeclaredWeight& weight = to.weights[i];
+    const nn::Layer* layer = file.owned.layer_of(weight);
+    Tensor value = group.array(from.weights[i]);
+    if (layer != nullptr && weight.name.ends_with("kernel")) {
+      value = present_kernel(std::move(value), *layer, weight.shape, file.old);
+    }
+    incoming.add(weight, std::move(value), group.path() + '/' + from.weights[i]);
   }
 }
 
@@ -141,11 +230,11 @@ std::string names_of(const auto& layers) {
 
 /// One layer's weights; with skip_mismatch, none of them if one does not fit.
 void read_or_skip(Incoming& incoming, const ModelLayer& to, const LegacyLayer& from,
-                  const Hdf5Group& root, bool skip_mismatch) {
-  if (!skip_mismatch) return read_layer_weights(incoming, to, from, root);
+                  const LegacyFile& file, bool skip_mismatch) {
+  if (!skip_mismatch) return read_layer_weights(incoming, to, from, file);
   Incoming trial = incoming;
   try {
-    read_layer_weights(trial, to, from, root);
+    read_layer_weights(trial, to, from, file);
     incoming = std::move(trial);
   } catch (const ShapeError&) {
   }
@@ -164,8 +253,8 @@ void write_legacy_weights(nn::Model& model, const FileNetwork& network, const Hd
     const Hdf5Group group = to.create_group(layer.name);
     const bool is_model = layer.layer.as<nn::NestedModel>() != nullptr;
     std::vector<std::string> places;
-    for (const auto& weight : owned.below(layer.path, layer.layer.trainable())) {
-      const std::string name = short_name(weight, layer.path) + ":0";
+    for (const auto& weight : owned.below(layer.path)) {
+      const std::string name = legacy_name(owned, weight, layer.path);
       places.push_back(is_model ? name : layer.name + '/' + name);
       group.write(places.back(), model.variables().get(weight.name));
     }
@@ -180,6 +269,11 @@ void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOpti
   const Hdf5Group group = root.group(whole ? "model_weights" : "/");
   const std::vector<LegacyLayer> from = legacy_layers(group);
   const Owned owned(model);
+  const std::optional<std::string> version = group.text("keras_version");
+  const LegacyFile file{group,
+                        owned,
+                        {.keras1 = !version || version->starts_with('1'),
+                         .flipped = group.text("backend") == "theano"}};
   std::vector<ModelLayer> to = layers_with_weights(owned, file_network(model, Generation::keras3));
   if (to.size() != from.size()) {
     // Perhaps of a model whose models were made part of it.
@@ -192,7 +286,7 @@ void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOpti
     for (const LegacyLayer& layer : from) {
       for (const ModelLayer& candidate : to) {
         if (candidate.name == layer.name) {
-          read_or_skip(incoming, candidate, layer, group, options.skip_mismatch);
+          read_or_skip(incoming, candidate, layer, file, options.skip_mismatch);
         }
       }
     }
@@ -204,7 +298,7 @@ void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOpti
         to.size(), names_of(to), from.size(), names_of(from));
   }
   for (std::size_t i = 0; i < to.size(); ++i) {
-    read_or_skip(incoming, to[i], from[i], group, options.skip_mismatch);
+    read_or_skip(incoming, to[i], from[i], file, options.skip_mismatch);
   }
   std::move(incoming).apply(model);
 }
@@ -268,7 +362,7 @@ void read_layers(Incoming& incoming, const Owned& owned, const nn::Network& netw
          const Weights weights = owned.of(below);
          if (nested == nullptr && weights.empty()) return;
          if (nested != nullptr) {
-           if (owned.below(below, false).empty()) return;
+           if (owned.below(below).empty()) return;
            read_layers(incoming, owned, nested->network, nested->type, below, from.group(place),
                        options);
            return;
@@ -318,10 +412,11 @@ void write_optimizer(nn::Model& model, const Hdf5Group& group) {
   const Hdf5Group vars = group.create_group("vars");
   if (!model.is_compiled()) return;
   std::size_t number = 0;
-  for (const std::string& name : model.optimizer_variables()) {
-    const Tensor value = model.variables().get(name);
+  for (const Kept& one : kept_by_optimizer(model)) {
     const std::string place = std::to_string(number++);
-    if (name.ends_with("/iteration")) {
+    const Tensor value =
+        one.name.empty() ? Tensor::full(one.shape, 0) : model.variables().get(one.name);
+    if (one.slot == "iteration") {
       vars.write_integer(place, static_cast<std::int64_t>(value.item<float>()));
     } else {
       vars.write(place, value);
@@ -332,18 +427,20 @@ void write_optimizer(nn::Model& model, const Hdf5Group& group) {
 bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
   if (!model.is_compiled() || !group.has_group("vars")) return false;
   const Hdf5Group vars = group.group("vars");
-  const std::vector<std::string> names = model.optimizer_variables();
-  if (vars.children().size() != names.size()) return false;
+  const std::vector<Kept> kept = kept_by_optimizer(model);
+  if (vars.children().size() != kept.size()) return false;
   std::vector<Tensor> values;
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  for (std::size_t i = 0; i < kept.size(); ++i) {
     const std::string place = std::to_string(i);
     if (!vars.has_array(place)) return false;
-    values.push_back(names[i].ends_with("/iteration")
+    values.push_back(kept[i].slot == "iteration"
                          ? Tensor::scalar(static_cast<float>(vars.integer(place)))
                          : vars.array(place));
-    if (values.back().type() != model.variables().type(names[i])) return false;
+    if (!kept[i].name.empty() && values.back().shape() != kept[i].shape) return false;
   }
-  for (std::size_t i = 0; i < names.size(); ++i) model.variables().set(names[i], values[i]);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (!kept[i].name.empty()) model.variables().set(kept[i].name, values[i]);
+  }
   return true;
 }
 
