@@ -28,7 +28,9 @@ class Owned {
   Weights below(const std::string& path, bool trainable) const {
     Weights result = select([&](const auto& weight) { return weight.owner.starts_with(path); });
     if (trainable) {
-      std::ranges::stable_partition(result, [](const auto& weight) { return weight.is_parameter; });
+      // Not ranges': Clang 14 does not know libstdc++'s.
+      std::stable_partition(result.begin(), result.end(),
+                            [](const auto& weight) { return weight.is_parameter; });
     }
     return result;
   }
@@ -43,19 +45,50 @@ class Owned {
   Weights all_;
 };
 
+/// Keras 1 kept kernels as [out,in,h,w]; so did Theano.
+bool is_from_keras1(const Shape& s, const Shape& wanted) {
+  return s.rank() == 4 && Shape{s[2], s[3], s[1], s[0]} == wanted;
+}
+
+Tensor from_keras1(const Tensor& kernel, const Shape& wanted) {
+  const Shape& s = kernel.shape();
+  Tensor result(Type{DType::f32, wanted});
+  const auto from = kernel.data<float>();
+  const auto to = result.data<float>();
+  std::size_t i = 0;
+  for (std::int64_t y = 0; y < s[2]; ++y) {
+    for (std::int64_t x = 0; x < s[3]; ++x) {
+      for (std::int64_t in = 0; in < s[1]; ++in) {
+        for (std::int64_t out = 0; out < s[0]; ++out) {
+          to[i++] = from[static_cast<std::size_t>(((out * s[1] + in) * s[2] + y) * s[3] + x)];
+        }
+      }
+    }
+  }
+  return result;
+}
+
 /// New values of weights, given to the model when all are there.
 class Incoming {
  public:
-  /// Throws ShapeError if it does not fit.
-  void add(const nn::Model::DeclaredWeight& weight, Tensor value, const std::string& from) {
-    if (value.shape() != weight.shape) {
-      fail<ShapeError>("\"{}\" is f32{} in the model, but f32{} in the file, at \"{}\"",
-                       weight.name, weight.shape, value.shape(), from);
+  /// Reads one. Throws ShapeError if it does not fit, before memory is taken for it.
+  ///   legacy  it may be a kernel as Keras 1 kept it
+  void read(const nn::Model::DeclaredWeight& weight, const Hdf5Group& group,
+            const std::string& place, bool legacy) {
+    const Shape shape = group.shape(place);
+    const bool turned = shape != weight.shape && legacy && is_from_keras1(shape, weight.shape);
+    if (shape != weight.shape && !turned) {
+      fail<ShapeError>("\"{}\" is f32{} in the model, but f32{} in the file, at \"{}/{}\"",
+                       weight.name, weight.shape, shape, group.path(), place);
     }
-    values_.insert_or_assign(weight.name, std::move(value));
+    const Tensor value = group.array(place);
+    values_.insert_or_assign(weight.name, turned ? from_keras1(value, weight.shape) : value);
   }
   void apply(nn::Model& model) && {
-    for (auto& [name, value] : values_) model.variables().set(name, value);
+    while (!values_.empty()) {
+      auto first = values_.extract(values_.begin());
+      model.variables().adopt(first.key(), std::move(first.mapped()));
+    }
     model.weights();  // makes those that the file did not have
   }
 
@@ -100,26 +133,6 @@ std::vector<ModelLayer> layers_with_weights(const Owned& owned, const FileNetwor
   return layers;
 }
 
-/// Keras 1 kept kernels as [out,in,h,w]; so did Theano.
-Tensor from_keras1(const Tensor& kernel, const Shape& wanted) {
-  const Shape& s = kernel.shape();
-  if (s.rank() != 4 || s == wanted || Shape{s[2], s[3], s[1], s[0]} != wanted) return kernel;
-  Tensor result(Type{DType::f32, wanted});
-  const auto from = kernel.data<float>();
-  const auto to = result.data<float>();
-  std::size_t i = 0;
-  for (std::int64_t y = 0; y < s[2]; ++y) {
-    for (std::int64_t x = 0; x < s[3]; ++x) {
-      for (std::int64_t in = 0; in < s[1]; ++in) {
-        for (std::int64_t out = 0; out < s[0]; ++out) {
-          to[i++] = from[static_cast<std::size_t>(((out * s[1] + in) * s[2] + y) * s[3] + x)];
-        }
-      }
-    }
-  }
-  return result;
-}
-
 void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLayer& from,
                         const Hdf5Group& root) {
   if (from.weights.size() != to.weights.size()) {
@@ -128,8 +141,7 @@ void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLa
   }
   const Hdf5Group group = root.group(from.name);
   for (std::size_t i = 0; i < to.weights.size(); ++i) {
-    incoming.add(to.weights[i], from_keras1(group.array(from.weights[i]), to.weights[i].shape),
-                 group.path() + '/' + from.weights[i]);
+    incoming.read(to.weights[i], group, from.weights[i], true);
   }
 }
 
@@ -281,8 +293,7 @@ void read_layers(Incoming& incoming, const Owned& owned, const nn::Network& netw
                               member.name, weights.size(), stored, vars.path());
            }
            for (std::size_t i = 0; i < weights.size(); ++i) {
-             to.add(weights[i], vars.array(std::to_string(i)),
-                    vars.path() + '/' + std::to_string(i));
+             to.read(weights[i], vars, std::to_string(i), false);
            }
          };
          if (!options.skip_mismatch) return read(incoming);
@@ -338,12 +349,15 @@ bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string place = std::to_string(i);
     if (!vars.has_array(place)) return false;
-    values.push_back(names[i].ends_with("/iteration")
-                         ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                         : vars.array(place));
+    const bool is_count = names[i].ends_with("/iteration");
+    if (!is_count && vars.shape(place) != model.variables().type(names[i]).shape) return false;
+    values.push_back(is_count ? Tensor::scalar(static_cast<float>(vars.integer(place)))
+                              : vars.array(place));
     if (values.back().type() != model.variables().type(names[i])) return false;
   }
-  for (std::size_t i = 0; i < names.size(); ++i) model.variables().set(names[i], values[i]);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    model.variables().adopt(names[i], std::exchange(values[i], {}));
+  }
   return true;
 }
 
