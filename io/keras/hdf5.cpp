@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
+#include <fstream>
+#include <optional>
+#include <unordered_map>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -25,12 +27,71 @@ constexpr std::uint64_t most_expansion = 100;  // as of a member of a ZIP archiv
 constexpr std::uint64_t small = 1 << 20;       // bytes, of which no harm comes
 constexpr std::uint64_t least_name = 8;        // bytes that a name takes in a file
 
+// A text of any length is kept in a heap of the file, and where it belongs is a reference to it.
+// What libhdf5 1.10 does with a damaged one is undefined, so that references are taken as they are,
+// by a conversion that converts nothing, and followed here.
+
+constexpr std::size_t reference_size = 16;  // length, 4 bytes; address of the heap, 8; index, 4
+
+herr_t keep_reference(hid_t, hid_t, H5T_cdata_t* data, std::size_t, std::size_t, std::size_t, void*,
+                      void*, hid_t) {
+  data->need_bkg = H5T_BKG_NO;
+  return 0;
+}
+
+Hdf5Handle type_of_reference() { return {H5Tcreate(H5T_OPAQUE, reference_size), H5Tclose}; }
+
+void register_references() {
+  const Hdf5Handle opaque = type_of_reference();
+  const Hdf5Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(*text, H5T_VARIABLE);
+  H5Tregister(H5T_PERS_SOFT, "weft reference", *text, *opaque, keep_reference);
+}
+
+/// A little-endian number.
+std::uint64_t number_at(std::span<const std::byte> bytes, std::size_t at, std::size_t size) {
+  std::uint64_t number = 0;
+  for (std::size_t i = size; i-- > 0;) {
+    number = number << 8 | std::to_integer<std::uint64_t>(bytes[at + i]);
+  }
+  return number;
+}
+
+/// One of the heaps: "GCOL", a version, its size; then objects, each an index, a count of
+/// references, a size, and its bytes, up to one of index 0.
+class Heap {
+ public:
+  static constexpr std::size_t header = 16;
+  explicit Heap(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {
+    for (std::size_t at = header; at + header <= bytes_.size();) {
+      const std::uint64_t index = number_at(bytes_, at, 2), size = number_at(bytes_, at + 8, 8);
+      at += header;
+      if (index == 0 || size > bytes_.size() - at) break;
+      objects_.emplace(index, std::span(bytes_).subspan(at, size));
+      at += std::min<std::size_t>((size + 7) / 8 * 8, bytes_.size() - at);
+    }
+  }
+  /// Nothing if there is none, or it is shorter.
+  std::optional<std::string> text(std::uint64_t index, std::uint64_t length) const {
+    const auto found = objects_.find(index);
+    if (found == objects_.end() || found->second.size() < length) return std::nullopt;
+    const char* first = reinterpret_cast<const char*>(found->second.data());
+    return std::string(first, ::strnlen(first, length));
+  }
+  std::size_t size() const { return bytes_.size(); }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::unordered_map<std::uint64_t, std::span<const std::byte>> objects_;
+};
+
 std::recursive_mutex& library() {
   static std::recursive_mutex mutex;
   static const bool ready = [] {
     H5open();
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are exceptions here, not text
     H5PLset_loading_state(0);                     // no file loads code
+    register_references();
     return true;
   }();
   static_cast<void>(ready);
@@ -157,6 +218,59 @@ bool Hdf5Group::has_attribute(const std::string& name) const {
   return exists > 0;
 }
 
+std::vector<std::string> Hdf5Group::read_heap(std::int64_t attribute, std::size_t count) const {
+  const Hdf5Handle memory = type_of_reference();
+  std::vector<std::byte> references(count * reference_size);
+  if (H5Aread(attribute, *memory, references.data()) < 0) refuse("", complaint());
+  std::ifstream in;
+  if (file_->memory.empty()) in.open(file_->name, std::ios::binary);
+  const auto bytes = [&](std::uint64_t address, std::uint64_t size) {
+    const std::uint64_t room = file_->size - std::min(file_->begin, file_->size);
+    if (address > room || size > room - address) {
+      refuse("", "a text lies beyond the end of the file");
+    }
+    std::vector<std::byte> result(size);
+    const std::uint64_t at = file_->begin + address;
+    if (!file_->memory.empty()) {
+      std::ranges::copy(file_->memory.subspan(at, size), result.begin());
+    } else if (!in.seekg(static_cast<std::streamoff>(at)) ||
+               !in.read(reinterpret_cast<char*>(result.data()),
+                        static_cast<std::streamsize>(size))) {
+      refuse("", "a text cannot be read");
+    }
+    return result;
+  };
+  std::unordered_map<std::uint64_t, Heap> heaps;
+  std::uint64_t read = 0, length_of_all = 0;  // no heap overlaps another, and no text
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = i * reference_size;
+    const std::uint64_t length = number_at(references, at, 4),
+                        address = number_at(references, at + 4, 8),
+                        index = number_at(references, at + 12, 4);
+    if (length == 0 || address == 0) {
+      texts.emplace_back();
+      continue;
+    }
+    auto heap = heaps.find(address);
+    if (heap == heaps.end()) {
+      const std::vector<std::byte> start = bytes(address, Heap::header);
+      const bool is_heap = std::memcmp(start.data(), "GCOL\1", 5) == 0;
+      const std::uint64_t size = number_at(start, 8, 8);
+      if (!is_heap || size < Heap::header || size > file_->size - read) {
+        refuse("", "where a text should be there is something else");
+      }
+      read += size;
+      heap = heaps.emplace(address, Heap(bytes(address, size))).first;
+    }
+    length_of_all += length;
+    auto text = heap->second.text(index, length);
+    if (!text || length_of_all > file_->size) refuse("", "a text is not there, or not all of it");
+    texts.push_back(std::move(*text));
+  }
+  return texts;
+}
+
 std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool scalar) const {
   const auto bad = [&](const std::string& what) {
     refuse("", fmt::format("attribute \"{}\": {}", name, what));
@@ -174,18 +288,13 @@ std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool sca
   if (H5Tget_class(*type) != H5T_STRING) bad("it is no text");
   const htri_t variable = H5Tis_variable_str(*type);
   if (variable < 0) bad(complaint());
-  std::vector<std::string> texts;
   if (variable > 0) {
-    if (count > file_->size / 16) bad("it claims more texts than can be");  // a reference each
-    std::vector<char*> pointers(count, nullptr);
-    const Hdf5Handle memory = type_of_text(H5T_VARIABLE, H5Tget_cset(*type));
-    if (H5Aread(*attribute, *memory, pointers.data()) < 0) bad(complaint());
-    for (const char* text : pointers) texts.emplace_back(text == nullptr ? "" : text);
-    H5Dvlen_reclaim(*memory, *space, H5P_DEFAULT, pointers.data());
-    return texts;
+    if (count > file_->size / reference_size) bad("it claims more texts than can be");
+    return read_heap(*attribute, count);
   }
   const std::size_t size = H5Tget_size(*type);
   if (size == 0 || count > file_->size / size) bad("it claims more text than the file has");
+  std::vector<std::string> texts;
   std::vector<char> bytes(size * count);
   const Hdf5Handle memory = type_of_text(size, H5Tget_cset(*type));
   if (H5Aread(*attribute, *memory, bytes.data()) < 0) bad(complaint());
@@ -480,6 +589,7 @@ Hdf5File Hdf5File::open(const fs::path& path) {
   if (!fs::exists(path, error)) fail<IoError>("\"{}\": there is no such file", path.string());
   file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
+  file.look_into();
   return file;
 }
 
@@ -493,7 +603,24 @@ Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& nam
                                      H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
                  H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
+  file.source_->memory = bytes;
+  file.look_into();
   return file;
+}
+
+/// Where it begins, and that its addresses are of 8 bytes, as everybody's are.
+void Hdf5File::look_into() {
+  const Hdf5Handle plist(H5Fget_create_plist(*handle_), H5Pclose);
+  hsize_t begin = 0;
+  std::size_t address = 0, size = 0;
+  if (!plist || H5Pget_userblock(*plist, &begin) < 0 || H5Pget_sizes(*plist, &address, &size) < 0) {
+    fail<IoError>("\"{}\" cannot be read as HDF5: {}", source_->name, complaint());
+  }
+  if (address != 8 || size != 8) {
+    fail<IoError>("\"{}\": addresses of {} bytes and sizes of {} are not known, but of 8",
+                  source_->name, address, size);
+  }
+  source_->begin = begin;
 }
 
 Hdf5File Hdf5File::create(const fs::path& path) {

@@ -84,8 +84,10 @@ class Hdf5Group {
   struct Source {
     std::string name;
     std::uint64_t size = 0;
-    std::uint64_t stored = 0;    ///< bytes of arrays that were read
-    std::uint64_t unpacked = 0;  ///< what was made of those that are compressed
+    std::uint64_t stored = 0;             ///< bytes of arrays that were read
+    std::uint64_t unpacked = 0;           ///< what was made of those that are compressed
+    std::span<const std::byte> memory{};  ///< where it lies, if it is no file on disk
+    std::uint64_t begin = 0;              ///< what addresses in it count from
   };
   Hdf5Group(std::shared_ptr<Source> file, std::string path, Hdf5Handle handle)
       : file_(std::move(file)), path_(std::move(path)), handle_(std::move(handle)) {}
@@ -96,6 +98,7 @@ class Hdf5Group {
   Shape shape_of(const Hdf5Handle& array, const std::string& name) const;
   void count(const Hdf5Handle& array, const std::string& name) const;
   std::vector<std::string> read_texts(const std::string& name, bool scalar) const;
+  std::vector<std::string> read_heap(std::int64_t attribute, std::size_t count) const;
   std::string place(const std::string& name) const;
   [[noreturn]] void refuse(const std::string& name, const std::string& what) const;
 
@@ -125,6 +128,8 @@ class Hdf5File {
   Hdf5File(const std::string& name, std::uint64_t size, std::unique_lock<std::recursive_mutex> lock)
       : source_(std::make_shared<Hdf5Group::Source>(Hdf5Group::Source{name, size})),
         lock_(std::move(lock)) {}
+
+  void look_into();
 
   std::shared_ptr<Hdf5Group::Source> source_;
   std::unique_lock<std::recursive_mutex> lock_;  // before handle_, so that it is released after it
