@@ -208,8 +208,10 @@ Model model_from_json(std::string_view text) {
 }
 
 void Model::save(const fs::path& file) {
-  weights();  // throws if there are none yet
-  switch (format_of(file, "save")) {
+  const Format format = format_of(file, "save");
+  expect_input_shape("save");
+  if (format != Format::json) weights();  // makes those that are not there yet
+  switch (format) {
     case Format::hdf5:
       return save_hdf5(*this, file);
     case Format::keras:

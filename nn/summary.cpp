@@ -102,8 +102,7 @@ std::vector<std::vector<Value>> Model::trace_types(Trace& trace) const {
 }
 
 std::string Model::summary() {
-  expect_input_shape("summary");
-  build();
+  expect_input_shape("summary");  // weights are not needed, nor made
   Graph graph;
   Trace trace{graph, variables_, config.seed, false};
   const std::vector<std::vector<Value>> made = trace_types(trace);

@@ -28,7 +28,9 @@ class VariableStore {
   VariableStore& operator=(const VariableStore& other);
 
   Entry* find(const std::string& name);
-  Entry& add(const std::string& name, const Type& type);
+  Entry& add(const std::string& name, const Type& type) { return add(name, Tensor(type)); }
+  /// A row-major one, on this memory.
+  Entry& add(const std::string& name, Tensor memory);
   /// The name stands for an entry of `other`, which both stores keep from now on.
   void share(const std::string& name, const VariableStore& other, const std::string& other_name);
   /// Moves the numbers into a layout, for good: the memory of a variable with a layout stays put.

@@ -34,9 +34,10 @@ VariableStore::Entry* VariableStore::find(const std::string& name) {
   return found == entries_.end() ? nullptr : found->second.get();
 }
 
-VariableStore::Entry& VariableStore::add(const std::string& name, const Type& type) {
+VariableStore::Entry& VariableStore::add(const std::string& name, Tensor memory) {
   names_.push_back(name);
-  auto entry = std::make_shared<Entry>(Entry{type, std::nullopt, Tensor(type), 0});
+  const Type type = memory.type();
+  auto entry = std::make_shared<Entry>(Entry{type, std::nullopt, std::move(memory), 0});
   return *entries_.emplace(name, std::move(entry)).first->second;
 }
 
@@ -79,6 +80,17 @@ void Variables::set(const std::string& name, const Tensor& value) {
   }
   const Layout layout = entry->layout.value_or(row_major(entry->type));
   reorder_now(layout.plain, value.bytes(), layout.md, entry->memory.bytes());
+  ++entry->version;
+}
+
+void Variables::adopt(const std::string& name, Tensor value) {
+  auto* entry = store_->find(name);
+  if (!value || (entry != nullptr && (entry->layout || entry->type != value.type()))) {
+    return set(name, value);
+  }
+  if (entry == nullptr) entry = &store_->add(name, Tensor());
+  entry->type = value.type();
+  entry->memory = std::move(value);
   ++entry->version;
 }
 

@@ -20,6 +20,9 @@ class Variables {
   /// Copies the numbers. A new name is added; an old one keeps the layout already chosen.
   /// Throws ShapeError or TypeError if the name is there with another type.
   void set(const std::string& name, const Tensor& value);
+  /// The same, but takes the tensor's memory as it is where no layout is chosen: no copy of it may
+  /// be in use.
+  void adopt(const std::string& name, Tensor value);
   /// Makes `name` stand for the tensor that another set has as `other_name`: what is written under
   /// either is seen under both, and it lives as long as one of them. Throws ArgumentError if `name`
   /// stands for another tensor already, or the other set has none of that name.

@@ -1,10 +1,14 @@
 // weft: models in files, from the command line.
 //
 // Exit codes: 0 done; 1 an error; 2 used wrongly; 3 the model has something that Weft does not.
-#include <fmt/core.h>
+// What goes wrong stands on stderr, and files are written whole or not at all.
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "io/model_files.hpp"
@@ -30,16 +34,29 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-nn::Model load(const Given& given) {
-  nn::Model model = nn::load_model(given.model, {.compile = false});
+nn::Model load(const Given& given, bool compile = false) {
+  nn::Model model = nn::load_model(given.model, {.compile = compile});
   if (!given.weights.empty()) model.load_weights(given.weights);
   return model;
 }
 
-void summary(const Given& given) { fmt::print("{}", load(given).summary()); }
+/// New ones would be of no use, and those of a hostile file without end.
+void expect_weights(const Given& given, nn::Model& model) {
+  for (const auto& weight : model.declared_weights()) {
+    if (model.variables().contains(weight.name)) continue;
+    throw UsageError(fmt::format("{}: there are no weights in it: give a file of them by --weights",
+                                 given.model));
+  }
+}
+
+void summary(const Given& given) {
+  fmt::print("{}", load(given).summary());
+  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "stdout");
+}
 
 void predict(const Given& given) {
   nn::Model model = load(given);
+  expect_weights(given, model);
   const auto expect = [&](const char* what, std::size_t wanted, std::size_t files) {
     if (files == wanted) return;
     throw UsageError(fmt::format("{}: the model has {} {}{}, but {} --{} {} given", given.model,
@@ -56,14 +73,36 @@ void predict(const Given& given) {
 }
 
 void convert(const Given& given) {
-  nn::Model model = nn::load_model(given.model);
-  if (!given.weights.empty()) model.load_weights(given.weights);
+  nn::Model model = load(given, true);
   const bool store = given.out.ends_with(".weights.h5");
-  if (given.only_weights || store) {
-    model.save_weights(given.out);
-  } else {
-    model.save(given.out);
+  if (!given.out.ends_with(".json")) expect_weights(given, model);
+  try {
+    given.only_weights || store ? model.save_weights(given.out) : model.save(given.out);
+  } catch (const weft::ArgumentError& error) {  // the ending
+    throw UsageError(error.what());
   }
+}
+
+/// What CLI11 says of a mistake, and what would be right.
+std::string complaint(const CLI::App* app, const CLI::Error& error) {
+  const auto chosen = app->get_subcommands();
+  std::string name = app->get_name();
+  if (!chosen.empty()) {
+    app = chosen[0];
+    name += ' ' + app->get_name();
+  }
+  std::string what = error.what();
+  if (const auto rest = app->remaining(); chosen.empty() && !rest.empty()) {
+    what = fmt::format("there is no command \"{}\"", rest[0]);
+  }
+  std::vector<std::string> right;
+  for (const CLI::App* command : app->get_subcommands({})) right.push_back(command->get_name());
+  const char* kind = right.empty() ? "options" : "commands";
+  if (right.empty()) {
+    for (const CLI::Option* option : app->get_options()) right.push_back(option->get_name());
+  }
+  return fmt::format("weft: {}\n{} of {}: {}\nSee {} --help.\n", what, kind, name,
+                     fmt::join(right, ", "), name);
 }
 
 }  // namespace
@@ -74,6 +113,7 @@ int main(int argc, char** argv) {
                "weft");
   app.set_version_flag("--version", "weft 0.1.0");
   app.require_subcommand(1);
+  app.failure_message(complaint);
 
   const auto with_model = [&](CLI::App* command) {
     command->add_option("MODEL", given.model, "An .h5, .keras or .json")->required();

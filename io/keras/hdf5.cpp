@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
+#include <fstream>
+#include <optional>
+#include <unordered_map>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -21,9 +23,67 @@ static_assert(sizeof(hid_t) == sizeof(std::int64_t), "libhdf5 before 1.10");
 // libhdf5 keeps an object's attributes in a header of at most 64 KiB, and Keras cuts lists of names
 // before they reach this.
 constexpr std::size_t header_limit = 64512;
-// Deflate makes at most some 1030 bytes of one.
-constexpr std::uint64_t most_expansion = 1100;
-constexpr std::uint64_t most_text = std::uint64_t{1} << 28;
+constexpr std::uint64_t most_expansion = 100;  // as of a member of a ZIP archive
+constexpr std::uint64_t small = 1 << 20;       // bytes, of which no harm comes
+constexpr std::uint64_t least_name = 8;        // bytes that a name takes in a file
+
+// A text of any length is kept in a heap of the file, and where it belongs is a reference to it.
+// What libhdf5 1.10 does with a damaged one is undefined, so that references are taken as they are,
+// by a conversion that converts nothing, and followed here.
+
+constexpr std::size_t reference_size = 16;  // length, 4 bytes; address of the heap, 8; index, 4
+
+herr_t keep_reference(hid_t, hid_t, H5T_cdata_t* data, std::size_t, std::size_t, std::size_t, void*,
+                      void*, hid_t) {
+  data->need_bkg = H5T_BKG_NO;
+  return 0;
+}
+
+Hdf5Handle type_of_reference() { return {H5Tcreate(H5T_OPAQUE, reference_size), H5Tclose}; }
+
+void register_references() {
+  const Hdf5Handle opaque = type_of_reference();
+  const Hdf5Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(*text, H5T_VARIABLE);
+  H5Tregister(H5T_PERS_SOFT, "weft reference", *text, *opaque, keep_reference);
+}
+
+/// A little-endian number.
+std::uint64_t number_at(std::span<const std::byte> bytes, std::size_t at, std::size_t size) {
+  std::uint64_t number = 0;
+  for (std::size_t i = size; i-- > 0;) {
+    number = number << 8 | std::to_integer<std::uint64_t>(bytes[at + i]);
+  }
+  return number;
+}
+
+/// One of the heaps: "GCOL", a version, its size; then objects, each an index, a count of
+/// references, a size, and its bytes, up to one of index 0.
+class Heap {
+ public:
+  static constexpr std::size_t header = 16;
+  explicit Heap(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {
+    for (std::size_t at = header; at + header <= bytes_.size();) {
+      const std::uint64_t index = number_at(bytes_, at, 2), size = number_at(bytes_, at + 8, 8);
+      at += header;
+      if (index == 0 || size > bytes_.size() - at) break;
+      objects_.emplace(index, std::span(bytes_).subspan(at, size));
+      at += std::min<std::size_t>((size + 7) / 8 * 8, bytes_.size() - at);
+    }
+  }
+  /// Nothing if there is none, or it is shorter.
+  std::optional<std::string> text(std::uint64_t index, std::uint64_t length) const {
+    const auto found = objects_.find(index);
+    if (found == objects_.end() || found->second.size() < length) return std::nullopt;
+    const char* first = reinterpret_cast<const char*>(found->second.data());
+    return std::string(first, ::strnlen(first, length));
+  }
+  std::size_t size() const { return bytes_.size(); }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::unordered_map<std::uint64_t, std::span<const std::byte>> objects_;
+};
 
 std::recursive_mutex& library() {
   static std::recursive_mutex mutex;
@@ -31,6 +91,7 @@ std::recursive_mutex& library() {
     H5open();
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are exceptions here, not text
     H5PLset_loading_state(0);                     // no file loads code
+    register_references();
     return true;
   }();
   static_cast<void>(ready);
@@ -92,7 +153,7 @@ std::string Hdf5Group::place(const std::string& name) const {
 
 void Hdf5Group::refuse(const std::string& name, const std::string& what) const {
   const std::string where = place(name);
-  fail<IoError>("\"{}\": {}: {}", *file_, where.empty() ? "/" : where, what);
+  fail<IoError>("\"{}\": {}: {}", file_->name, where.empty() ? "/" : where, what);
 }
 
 Hdf5Group::Kind Hdf5Group::kind(const std::string& name) const {
@@ -133,16 +194,20 @@ Hdf5Group Hdf5Group::group(const std::string& name) const {
 std::vector<std::string> Hdf5Group::children() const {
   H5G_info_t info;
   if (H5Gget_info(*handle_, &info) < 0) refuse("", complaint());
-  std::vector<std::string> names;
+  struct Names {
+    std::size_t most;  // a damaged index may lead in a circle
+    std::vector<std::string> all{};
+  } found{file_->size / least_name};
   const auto append = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
-    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
-    return 0;
+    auto& names = *static_cast<Names*>(data);
+    names.all.emplace_back(name);
+    return names.all.size() > names.most ? -1 : 0;
   };
   hsize_t at = 0;
-  if (H5Literate(*handle_, H5_INDEX_NAME, H5_ITER_INC, &at, append, &names) < 0) {
+  if (H5Literate(*handle_, H5_INDEX_NAME, H5_ITER_INC, &at, append, &found) < 0) {
     refuse("", complaint());
   }
-  return names;
+  return std::move(found.all);
 }
 
 // ---- attributes
@@ -151,6 +216,59 @@ bool Hdf5Group::has_attribute(const std::string& name) const {
   const htri_t exists = H5Aexists(*handle_, name.c_str());
   if (exists < 0) refuse("", fmt::format("attribute \"{}\": {}", name, complaint()));
   return exists > 0;
+}
+
+std::vector<std::string> Hdf5Group::read_heap(std::int64_t attribute, std::size_t count) const {
+  const Hdf5Handle memory = type_of_reference();
+  std::vector<std::byte> references(count * reference_size);
+  if (H5Aread(attribute, *memory, references.data()) < 0) refuse("", complaint());
+  std::ifstream in;
+  if (file_->memory.empty()) in.open(file_->name, std::ios::binary);
+  const auto bytes = [&](std::uint64_t address, std::uint64_t size) {
+    const std::uint64_t room = file_->size - std::min(file_->begin, file_->size);
+    if (address > room || size > room - address) {
+      refuse("", "a text lies beyond the end of the file");
+    }
+    std::vector<std::byte> result(size);
+    const std::uint64_t at = file_->begin + address;
+    if (!file_->memory.empty()) {
+      std::ranges::copy(file_->memory.subspan(at, size), result.begin());
+    } else if (!in.seekg(static_cast<std::streamoff>(at)) ||
+               !in.read(reinterpret_cast<char*>(result.data()),
+                        static_cast<std::streamsize>(size))) {
+      refuse("", "a text cannot be read");
+    }
+    return result;
+  };
+  std::unordered_map<std::uint64_t, Heap> heaps;
+  std::uint64_t read = 0, length_of_all = 0;  // no heap overlaps another, and no text
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = i * reference_size;
+    const std::uint64_t length = number_at(references, at, 4),
+                        address = number_at(references, at + 4, 8),
+                        index = number_at(references, at + 12, 4);
+    if (length == 0 || address == 0) {
+      texts.emplace_back();
+      continue;
+    }
+    auto heap = heaps.find(address);
+    if (heap == heaps.end()) {
+      const std::vector<std::byte> start = bytes(address, Heap::header);
+      const bool is_heap = std::memcmp(start.data(), "GCOL\1", 5) == 0;
+      const std::uint64_t size = number_at(start, 8, 8);
+      if (!is_heap || size < Heap::header || size > file_->size - read) {
+        refuse("", "where a text should be there is something else");
+      }
+      read += size;
+      heap = heaps.emplace(address, Heap(bytes(address, size))).first;
+    }
+    length_of_all += length;
+    auto text = heap->second.text(index, length);
+    if (!text || length_of_all > file_->size) refuse("", "a text is not there, or not all of it");
+    texts.push_back(std::move(*text));
+  }
+  return texts;
 }
 
 std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool scalar) const {
@@ -170,20 +288,13 @@ std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool sca
   if (H5Tget_class(*type) != H5T_STRING) bad("it is no text");
   const htri_t variable = H5Tis_variable_str(*type);
   if (variable < 0) bad(complaint());
-  std::vector<std::string> texts;
   if (variable > 0) {
-    // A reference is 16 bytes, of which a header or a heap holds no more than this.
-    if (count > most_text / 16) bad("it claims more texts than can be");
-    std::vector<char*> pointers(count, nullptr);
-    const Hdf5Handle memory = type_of_text(H5T_VARIABLE, H5Tget_cset(*type));
-    if (H5Aread(*attribute, *memory, pointers.data()) < 0) bad(complaint());
-    for (const char* text : pointers) texts.emplace_back(text == nullptr ? "" : text);
-    H5Dvlen_reclaim(*memory, *space, H5P_DEFAULT, pointers.data());
-    return texts;
+    if (count > file_->size / reference_size) bad("it claims more texts than can be");
+    return read_heap(*attribute, count);
   }
   const std::size_t size = H5Tget_size(*type);
-  if (size == 0 || count > most_text / size) bad("it claims more text than can be");
-  if (size * count > H5Aget_storage_size(*attribute)) bad("it claims more text than it has");
+  if (size == 0 || count > file_->size / size) bad("it claims more text than the file has");
+  std::vector<std::string> texts;
   std::vector<char> bytes(size * count);
   const Hdf5Handle memory = type_of_text(size, H5Tget_cset(*type));
   if (H5Aread(*attribute, *memory, bytes.data()) < 0) bad(complaint());
@@ -320,8 +431,13 @@ std::vector<std::int64_t> sizes_of(const Hdf5Handle& array, std::string& problem
     }
   }
   const std::uint64_t stored = H5Dget_storage_size(*array);
-  const std::uint64_t most = filters > 0 ? stored * most_expansion : stored;
-  if (bytes > most) {
+  if (filters > 0 && bytes > small && bytes / most_expansion > stored) {
+    problem = fmt::format(
+        "it would unpack {} bytes into {}, more than a hundred times as many, which is refused",
+        stored, bytes);
+    return {};
+  }
+  if (filters <= 0 && bytes > stored) {
     problem = fmt::format("it declares {} bytes of numbers, but stores {}", bytes, stored);
     return {};
   }
@@ -345,14 +461,37 @@ std::vector<std::int64_t> sizes_of(const Hdf5Handle& array, std::string& problem
 
 }  // namespace
 
-Tensor Hdf5Group::array(const std::string& name) const {
-  const Hdf5Handle array = open_array(name);
+Shape Hdf5Group::shape_of(const Hdf5Handle& array, const std::string& name) const {
   std::string problem;
   const std::vector<std::int64_t> sizes = sizes_of(array, problem);
   if (!problem.empty()) refuse(name, problem);
+  return Shape(sizes);
+}
+
+Shape Hdf5Group::shape(const std::string& name) const { return shape_of(open_array(name), name); }
+
+/// Throws IoError if more than what the file has would be read of it.
+void Hdf5Group::count(const Hdf5Handle& array, const std::string& name) const {
+  const Hdf5Handle plist(H5Dget_create_plist(*array), H5Pclose);
+  const std::uint64_t stored = H5Dget_storage_size(*array);
+  if (stored > file_->size - file_->stored)
+    refuse(name, "the arrays claim more bytes than the file has");
+  file_->stored += stored;
+  if (H5Pget_nfilters(*plist) <= 0) return;
+  file_->unpacked += static_cast<std::uint64_t>(shape_of(array, name).elements()) * sizeof(float);
+  if (file_->unpacked > small && file_->unpacked / most_expansion > file_->size) {
+    refuse(name,
+           "the arrays would unpack into more than a hundred times the file, which is refused");
+  }
+}
+
+Tensor Hdf5Group::array(const std::string& name) const {
+  const Hdf5Handle array = open_array(name);
+  const Shape shape = shape_of(array, name);
   const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
   const H5T_class_t kind = H5Tget_class(*type);
-  Tensor tensor(Type{DType::f32, Shape(sizes)});
+  count(array, name);
+  Tensor tensor(Type{DType::f32, shape});
   if (tensor.shape().elements() == 0) return tensor;
   const auto numbers = tensor.data<float>();
   if (kind == H5T_OPAQUE && H5Tget_size(*type) == 2) {  // how Keras 3 stores bfloat16
@@ -372,10 +511,7 @@ Tensor Hdf5Group::array(const std::string& name) const {
 
 std::int64_t Hdf5Group::integer(const std::string& name) const {
   const Hdf5Handle array = open_array(name);
-  std::string problem;
-  const std::vector<std::int64_t> sizes = sizes_of(array, problem);
-  if (!problem.empty()) refuse(name, problem);
-  if (Shape(sizes).elements() != 1) refuse(name, "it is not one number");
+  if (shape_of(array, name).elements() != 1) refuse(name, "it is not one number");
   const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
   if (H5Tget_class(*type) != H5T_INTEGER && H5Tget_class(*type) != H5T_FLOAT) {
     refuse(name, "it is no number");
@@ -447,16 +583,18 @@ void Hdf5Group::write_seed(const std::string& name) const {
 // ---- files
 
 Hdf5File Hdf5File::open(const fs::path& path) {
-  Hdf5File file(path.string(), std::unique_lock(library()));
   std::error_code error;
+  const std::uintmax_t size = fs::file_size(path, error);
+  Hdf5File file(path.string(), error ? 0 : size, std::unique_lock(library()));
   if (!fs::exists(path, error)) fail<IoError>("\"{}\": there is no such file", path.string());
   file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
+  file.look_into();
   return file;
 }
 
 Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& name) {
-  Hdf5File file(name, std::unique_lock(library()));
+  Hdf5File file(name, bytes.size(), std::unique_lock(library()));
   // It is not written to: the library promises that of a file image that it does not own.
   void* image =
       const_cast<std::byte*>(bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
@@ -465,11 +603,28 @@ Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& nam
                                      H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
                  H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
+  file.source_->memory = bytes;
+  file.look_into();
   return file;
 }
 
+/// Where it begins, and that its addresses are of 8 bytes, as everybody's are.
+void Hdf5File::look_into() {
+  const Hdf5Handle plist(H5Fget_create_plist(*handle_), H5Pclose);
+  hsize_t begin = 0;
+  std::size_t address = 0, size = 0;
+  if (!plist || H5Pget_userblock(*plist, &begin) < 0 || H5Pget_sizes(*plist, &address, &size) < 0) {
+    fail<IoError>("\"{}\" cannot be read as HDF5: {}", source_->name, complaint());
+  }
+  if (address != 8 || size != 8) {
+    fail<IoError>("\"{}\": addresses of {} bytes and sizes of {} are not known, but of 8",
+                  source_->name, address, size);
+  }
+  source_->begin = begin;
+}
+
 Hdf5File Hdf5File::create(const fs::path& path) {
-  Hdf5File file(path.string(), std::unique_lock(library()));
+  Hdf5File file(path.string(), 0, std::unique_lock(library()));
   file.handle_ =
       Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", path.string(), complaint());
@@ -477,7 +632,7 @@ Hdf5File Hdf5File::create(const fs::path& path) {
 }
 
 Hdf5File Hdf5File::create_in_memory(const std::string& name) {
-  Hdf5File file(name, std::unique_lock(library()));
+  Hdf5File file(name, 0, std::unique_lock(library()));
   const Hdf5Handle in_memory(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_core(*in_memory, std::size_t{1} << 20, 0);
   file.handle_ = Hdf5Handle(H5Fcreate("weft", H5F_ACC_TRUNC, H5P_DEFAULT, *in_memory), H5Fclose);
@@ -487,8 +642,8 @@ Hdf5File Hdf5File::create_in_memory(const std::string& name) {
 
 Hdf5Group Hdf5File::root() const {
   Hdf5Handle group(H5Gopen2(*handle_, "/", H5P_DEFAULT), H5Gclose);
-  if (!group) fail<IoError>("\"{}\" cannot be read as HDF5: {}", *name_, complaint());
-  return {name_, "/", std::move(group)};
+  if (!group) fail<IoError>("\"{}\" cannot be read as HDF5: {}", source_->name, complaint());
+  return {source_, "/", std::move(group)};
 }
 
 std::vector<std::byte> Hdf5File::bytes() const {
@@ -496,14 +651,14 @@ std::vector<std::byte> Hdf5File::bytes() const {
   const ssize_t size = H5Fget_file_image(*handle_, nullptr, 0);
   std::vector<std::byte> image(size < 0 ? 0 : static_cast<std::size_t>(size));
   if (size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
-    fail<IoError>("\"{}\" cannot be written: {}", *name_, complaint());
+    fail<IoError>("\"{}\" cannot be written: {}", source_->name, complaint());
   }
   return image;
 }
 
 void Hdf5File::close() {
   if (H5Fflush(*handle_, H5F_SCOPE_LOCAL) < 0) {
-    fail<IoError>("\"{}\" cannot be written: {}", *name_, complaint());
+    fail<IoError>("\"{}\" cannot be written: {}", source_->name, complaint());
   }
   handle_ = {};
 }

@@ -59,6 +59,8 @@ class Hdf5Group {
   Hdf5Group group(const std::string& name) const;
   /// Numbers as f32: floats of 2, 4 or 8 bytes, bfloat16 as Keras stores it, and integers.
   Tensor array(const std::string& name) const;
+  /// Its sizes, before memory is taken for it.
+  Shape shape(const std::string& name) const;
   /// Integers keep their value, which f32 may not: an iteration count.
   std::int64_t integer(const std::string& name) const;
   /// Names of what is directly below.
@@ -77,17 +79,30 @@ class Hdf5Group {
 
  private:
   friend class Hdf5File;
-  Hdf5Group(std::shared_ptr<const std::string> file, std::string path, Hdf5Handle handle)
+  /// The file, for messages, and how much more may be read of it: what it has, once. Else many
+  /// names of one array could make memory of a file that it does not have.
+  struct Source {
+    std::string name;
+    std::uint64_t size = 0;
+    std::uint64_t stored = 0;             ///< bytes of arrays that were read
+    std::uint64_t unpacked = 0;           ///< what was made of those that are compressed
+    std::span<const std::byte> memory{};  ///< where it lies, if it is no file on disk
+    std::uint64_t begin = 0;              ///< what addresses in it count from
+  };
+  Hdf5Group(std::shared_ptr<Source> file, std::string path, Hdf5Handle handle)
       : file_(std::move(file)), path_(std::move(path)), handle_(std::move(handle)) {}
 
   enum class Kind { nothing, group, array, other };
   Kind kind(const std::string& name) const;
   Hdf5Handle open_array(const std::string& name) const;
+  Shape shape_of(const Hdf5Handle& array, const std::string& name) const;
+  void count(const Hdf5Handle& array, const std::string& name) const;
   std::vector<std::string> read_texts(const std::string& name, bool scalar) const;
+  std::vector<std::string> read_heap(std::int64_t attribute, std::size_t count) const;
   std::string place(const std::string& name) const;
   [[noreturn]] void refuse(const std::string& name, const std::string& what) const;
 
-  std::shared_ptr<const std::string> file_;  // its name, for messages
+  std::shared_ptr<Source> file_;
   std::string path_;
   Hdf5Handle handle_;
 };
@@ -110,10 +125,13 @@ class Hdf5File {
   void close();
 
  private:
-  Hdf5File(std::string name, std::unique_lock<std::recursive_mutex> lock)
-      : name_(std::make_shared<const std::string>(std::move(name))), lock_(std::move(lock)) {}
+  Hdf5File(const std::string& name, std::uint64_t size, std::unique_lock<std::recursive_mutex> lock)
+      : source_(std::make_shared<Hdf5Group::Source>(Hdf5Group::Source{name, size})),
+        lock_(std::move(lock)) {}
 
-  std::shared_ptr<const std::string> name_;
+  void look_into();
+
+  std::shared_ptr<Hdf5Group::Source> source_;
   std::unique_lock<std::recursive_mutex> lock_;  // before handle_, so that it is released after it
   Hdf5Handle handle_;
 };

@@ -13,12 +13,32 @@ namespace weft::keras {
 namespace {
 
 constexpr int most_levels = 50;  // of models within models
+// Calls of layers, those in models counted each time that the model is called: a short text may
+// mean more of them than anything can work on.
+constexpr std::uint64_t most_calls = 20'000;
 
 bool is_model(const std::string& class_name) {
   return class_name == "Sequential" || class_name == "Functional" || class_name == "Model";
 }
 
 // ---- reading
+
+/// How often a model calls layers, at least; from some point on it is merely too often.
+std::uint64_t calls_in(const Json& config) {
+  const Json& layers = config.is_array() ? config : member(config, "layers");
+  if (!layers.is_array()) return 1;
+  std::uint64_t all = 0;
+  for (const Json& entry : layers) {
+    const Json& calls = member(entry, "inbound_nodes");
+    const std::uint64_t times = calls.is_array() ? calls.size() : 1;
+    const Json& class_name = member(entry, "class_name");
+    const bool nested = class_name.is_string() && is_model(class_name.get<std::string>());
+    all += std::min<std::uint64_t>(times, most_calls + 1) *
+           (nested ? calls_in(member(entry, "config")) : 1);
+    if (all > most_calls) return most_calls + 1;
+  }
+  return std::max<std::uint64_t>(all, 1);
+}
 
 struct InputText {
   Shape shape;
@@ -382,6 +402,9 @@ nn::Model read_model(const Json& model, Generation from, int levels) {
     fail<UnsupportedError>(
         "model: \"{}\" is a class of its own: Sequential and Functional models can be read",
         object.class_name);
+  }
+  if (levels == 0 && calls_in(*object.config) > most_calls) {
+    fail<IoError>("model: it calls layers more than {} times, which is refused", most_calls);
   }
   if (object.class_name == "Sequential") return read_sequential(*object.config, from, levels);
   return FunctionalReader(*object.config, from, levels).model();

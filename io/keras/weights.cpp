@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "graph/print.hpp"
@@ -35,7 +37,9 @@ class Owned {
   /// Those of a layer, and of all in it, in the legacy order: first what is trained.
   Weights below(const std::string& path) const {
     Weights result = select([&](const auto& weight) { return weight.owner.starts_with(path); });
-    std::ranges::stable_partition(result, [](const auto& weight) { return weight.trainable; });
+    // Not ranges': Clang 14 does not know libstdc++'s.
+    std::stable_partition(result.begin(), result.end(),
+                          [](const auto& weight) { return weight.trainable; });
     return result;
   }
 
@@ -62,16 +66,27 @@ class Owned {
 /// New values of weights, given to the model when all are there.
 class Incoming {
  public:
-  /// Throws ShapeError if it does not fit.
-  void add(const nn::Model::DeclaredWeight& weight, Tensor value, const std::string& from) {
-    if (value.shape() != weight.shape) {
-      fail<ShapeError>("\"{}\" is f32{} in the model, but f32{} in the file, at \"{}\"",
-                       weight.name, weight.shape, value.shape(), from);
-    }
+  /// Reads one, of as many numbers as the weight has: others are refused before memory is taken for
+  /// them. `brought` makes of it what it is now; by default it is that already. Throws ShapeError
+  /// if it does not fit.
+  void read(
+      const nn::Model::DeclaredWeight& weight, const Hdf5Group& group, const std::string& place,
+      const std::function<Tensor(Tensor)>& brought = [](Tensor value) { return value; }) {
+    const Shape shape = group.shape(place);
+    const auto refuse = [&] {
+      fail<ShapeError>("\"{}\" is f32{} in the model, but f32{} in the file, at \"{}/{}\"",
+                       weight.name, weight.shape, shape, group.path(), place);
+    };
+    if (shape.elements() != weight.shape.elements()) refuse();
+    Tensor value = brought(group.array(place));
+    if (value.shape() != weight.shape) refuse();
     values_.insert_or_assign(weight.name, std::move(value));
   }
   void apply(nn::Model& model) && {
-    for (auto& [name, value] : values_) model.variables().set(name, value);
+    while (!values_.empty()) {
+      auto first = values_.extract(values_.begin());
+      model.variables().adopt(first.key(), std::move(first.mapped()));
+    }
     model.weights();  // makes those that the file did not have
   }
 
@@ -214,11 +229,10 @@ void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLa
   for (std::size_t i = 0; i < to.weights.size(); ++i) {
     const nn::Model::DeclaredWeight& weight = to.weights[i];
     const nn::Layer* layer = file.owned.layer_of(weight);
-    Tensor value = group.array(from.weights[i]);
-    if (layer != nullptr && weight.name.ends_with("kernel")) {
-      value = present_kernel(std::move(value), *layer, weight.shape, file.old);
-    }
-    incoming.add(weight, std::move(value), group.path() + '/' + from.weights[i]);
+    const bool is_kernel = layer != nullptr && weight.name.ends_with("kernel");
+    incoming.read(weight, group, from.weights[i], [&](Tensor value) {
+      return is_kernel ? present_kernel(std::move(value), *layer, weight.shape, file.old) : value;
+    });
   }
 }
 
@@ -375,8 +389,7 @@ void read_layers(Incoming& incoming, const Owned& owned, const nn::Network& netw
                               member.name, weights.size(), stored, vars.path());
            }
            for (std::size_t i = 0; i < weights.size(); ++i) {
-             to.add(weights[i], vars.array(std::to_string(i)),
-                    vars.path() + '/' + std::to_string(i));
+             to.read(weights[i], vars, std::to_string(i));
            }
          };
          if (!options.skip_mismatch) return read(incoming);
@@ -433,13 +446,13 @@ bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const std::string place = std::to_string(i);
     if (!vars.has_array(place)) return false;
-    values.push_back(kept[i].slot == "iteration"
-                         ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                         : vars.array(place));
-    if (!kept[i].name.empty() && values.back().shape() != kept[i].shape) return false;
+    const bool is_count = kept[i].slot == "iteration";
+    if (!is_count && vars.shape(place) != kept[i].shape) return false;
+    values.push_back(is_count ? Tensor::scalar(static_cast<float>(vars.integer(place)))
+                              : vars.array(place));
   }
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (!kept[i].name.empty()) model.variables().set(kept[i].name, values[i]);
+    if (!kept[i].name.empty()) model.variables().adopt(kept[i].name, std::exchange(values[i], {}));
   }
   return true;
 }

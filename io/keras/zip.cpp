@@ -48,6 +48,10 @@ std::vector<std::byte> read_member(zip_t* archive, const zip_stat_t& stat, const
   if (stat.size > small && stat.size / most_expansion > stat.comp_size) {
     bad("it would unpack into more than a hundred times its size, which is refused");
   }
+  if ((stat.valid & ZIP_STAT_COMP_METHOD) != 0 && stat.comp_method == ZIP_CM_STORE &&
+      stat.size != stat.comp_size) {
+    bad("its two sizes differ, though it is not compressed");
+  }
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> member(
       zip_fopen_index(archive, stat.index, 0), zip_fclose);
   if (!member) bad(zip_strerror(archive));

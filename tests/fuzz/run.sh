@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the fuzzer and feeds it for a while: half of the time mutated JSON, half of it HDF5 and ZIP.
+# What it finds lies in build-fuzz/found, and makes the script fail. What it learnt stays in
+# build-fuzz/corpus, and the next run begins there.
+#   usage: tests/fuzz/run.sh [seconds]      60 by default
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${1:-60}
+
+source cmake/setup.sh
+install_missing "${weft_packages[@]}"
+install_missing clang-14 libclang-rt-14-dev libomp-14-dev || true
+if ! command -v clang++-14 >/dev/null; then
+  echo "fuzz: SKIPPED: there is no clang++-14, and it could not be installed"
+  exit 0
+fi
+cmake --preset fuzz
+cmake --build --preset fuzz
+
+build=$PWD/build-fuzz
+seeds=$build/seeds corpus=$build/corpus found=$build/found
+rm -rf "$seeds" "$found"
+mkdir -p "$seeds" "$corpus"/{json,files} "$found"
+export OMP_NUM_THREADS=1 ASAN_OPTIONS=allocator_may_return_null=1:detect_odr_violation=0
+# What libhdf5 and libgomp keep until the end is no leak.
+export LSAN_OPTIONS=suppressions=$PWD/tests/fuzz/lsan.supp:print_suppressions=0
+"$build"/tests/fuzz/weft_fuzz_seeds "$seeds/json" "$seeds/files"
+
+status=0
+fuzz() { # fuzz <kind> <option>...
+  local kind=$1 log=$build/fuzz-$1.log
+  shift
+  "$build"/tests/fuzz/weft_fuzz "$corpus/$kind" "$seeds/$kind" -max_total_time=$((seconds / 2)) \
+    -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -artifact_prefix="$found/$kind-" \
+    -print_final_stats=1 -verbosity=0 "$@" >"$log" 2>&1 || {
+    status=1
+    tail -n 60 "$log"
+  }
+  echo "fuzz: $kind: $(awk '/stat::number_of_executed_units/ { print $2 }' "$log") files in" \
+    "$((seconds / 2)) s, a corpus of $(find "$corpus/$kind" -type f | wc -l), found" \
+    "$(find "$found" -name "$kind-*" | wc -l)"
+}
+fuzz json -only_ascii=1 -dict=tests/fuzz/keras.dict
+fuzz files
+exit $status

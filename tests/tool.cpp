@@ -1,0 +1,226 @@
+// The program weft, run as its users run it.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <fmt/ranges.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "io/model_files.hpp"
+#include "io/npy.hpp"
+#include "nn/nn.hpp"
+#include "tests/io_files.hpp"
+
+#ifdef WEFT_PROGRAM
+
+extern char** environ;
+
+namespace weft::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+Outcome run(const std::vector<std::string>& arguments, const char* out = nullptr) {
+  const TemporaryFolder folder;
+  const std::string out_file = out != nullptr ? out : (folder / "out").string();
+  const std::string err_file = (folder / "err").string();
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, out_file.c_str(), O_WRONLY | O_CREAT, 0600);
+  posix_spawn_file_actions_addopen(&actions, 2, err_file.c_str(), O_WRONLY | O_CREAT, 0600);
+  std::vector<std::string> words{WEFT_PROGRAM};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  pid_t child = 0;
+  REQUIRE(posix_spawn(&child, WEFT_PROGRAM, &actions, nullptr, pointers.data(), environ) == 0);
+  posix_spawn_file_actions_destroy(&actions);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  return {WEXITSTATUS(status), out != nullptr ? "" : content(out_file), content(err_file)};
+}
+
+/// It says nothing but its result.
+std::string check_done(const std::vector<std::string>& arguments) {
+  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
+  const Outcome outcome = run(arguments);
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err == "");
+  return outcome.out;
+}
+
+/// It says what is wrong, on stderr alone.
+void check_fails(int code, const std::vector<std::string>& arguments,
+                 std::initializer_list<std::string_view> texts) {
+  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
+  const Outcome outcome = run(arguments);
+  CHECK(outcome.code == code);
+  CHECK(outcome.out == "");
+  CAPTURE(outcome.err);
+  CHECK(outcome.err.starts_with("weft: "));
+  CHECK(outcome.err.ends_with("\n"));
+  for (const std::string_view text : texts) {
+    CAPTURE(text);
+    CHECK(outcome.err.find(text) != std::string::npos);
+  }
+}
+
+struct Sample {
+  TemporaryFolder folder{};
+  std::string at(std::string_view name) const { return (folder / name).string(); }
+
+  Sample() {
+    nn::Sequential model({nn::Dense(3, {.activation = "relu", .input_shape = {4}, .name = "d"}),
+                          nn::Dense(2, {.name = "e"})},
+                         {.name = "m", .seed = 5});
+    model.compile({.optimizer = "adam", .loss = "mse"});
+    model.weights();
+    model.save(at("m.h5"));
+    model.save(at("m.keras"));
+    model.save(at("m.json"));
+    model.save_weights(at("m.weights.h5"));
+    const std::vector<float> x{0, 1, 2, 3, -1, 1, -1, 1, 4, 3, 2, 1};
+    write_npy(at("x.npy"), Tensor::of<float>({3, 4}, x));
+    y = model.predict(nn::Dataset(Tensor::of<float>({3, 4}, x)), {.verbose = 0});
+    const nn::Input a({4}, {.name = "a"}), b({4}, {.name = "b"});
+    nn::Model two({a, b}, {nn::Add()({a, b}), nn::Multiply()({a, b})}, {.name = "two"});
+    two.save(at("two.keras"));
+    nn::Sequential other({nn::Dense(5, {.input_shape = {4}, .name = "d"})});
+    other.weights();
+    other.save_weights(at("other.weights.h5"));
+    files = count();
+  }
+  std::size_t count() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}));
+  }
+  bool is_y(const std::string& file) const {
+    return std::ranges::equal(read_npy(file).data<float>(), y.data<float>());
+  }
+
+  Tensor y;
+  std::size_t files = 0;
+};
+
+TEST_CASE("program: summary, predict and convert") {
+  const Sample s;
+  for (const char* name : {"m.h5", "m.keras", "m.json"}) {
+    const std::string text = check_done({"summary", s.at(name)});
+    CHECK(text.find("Model: \"m\"") != std::string::npos);
+    CHECK(text.find("d (Dense)") != std::string::npos);
+    CHECK(text.find("Total params: 23") != std::string::npos);
+  }
+  for (const char* name : {"m.h5", "m.keras"}) {
+    check_done({"predict", s.at(name), "--input", s.at("x.npy"), "--output", s.at("y.npy")});
+    CHECK(s.is_y(s.at("y.npy")));
+  }
+  check_done({"predict", s.at("m.json"), "--weights", s.at("m.weights.h5"), "--input",
+              s.at("x.npy"), "--output", s.at("y2.npy"), "--batch-size", "2"});
+  CHECK(s.is_y(s.at("y2.npy")));
+  check_done({"predict", s.at("two.keras"), "--input", s.at("x.npy"), "--input", s.at("x.npy"),
+              "--output", s.at("sum.npy"), "--output", s.at("product.npy")});
+  CHECK(read_npy(s.at("sum.npy")).data<float>()[3] == 6);
+  CHECK(read_npy(s.at("product.npy")).data<float>()[3] == 9);
+
+  check_done({"convert", s.at("m.h5"), s.at("new.keras")});
+  check_done({"convert", s.at("new.keras"), s.at("new.h5")});
+  check_done({"convert", s.at("new.h5"), s.at("new.json")});
+  check_done({"convert", s.at("new.json"), s.at("newer.json")});
+  check_done({"convert", s.at("new.h5"), s.at("new.weights.h5")});
+  check_done({"convert", s.at("new.h5"), s.at("w.h5"), "--weights-only"});
+  for (const char* weights : {"new.weights.h5", "w.h5", "new.keras"}) {
+    check_done({"predict", s.at("newer.json"), "--weights", s.at(weights), "--input", s.at("x.npy"),
+                "--output", s.at("y3.npy")});
+    CHECK(s.is_y(s.at("y3.npy")));
+    fs::remove(s.at("y3.npy"));
+  }
+}
+
+TEST_CASE("program: help and version") {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"--help"}, {"summary", "--help"}, {"predict", "--help"}, {"convert", "--help"}}) {
+    CHECK(check_done(arguments).size() > 100);
+  }
+  const std::string help = check_done({"--help"});
+  for (const char* word : {"summary", "predict", "convert", ".keras"}) {
+    CHECK(help.find(word) != std::string::npos);
+  }
+  CHECK(check_done({"--version"}).starts_with("weft "));
+}
+
+TEST_CASE("program: used wrongly, it says what would be right, and exits with 2") {
+  const Sample s;
+  check_fails(2, {}, {"summary, predict, convert"});
+  check_fails(2, {"train"}, {"train", "summary, predict, convert"});
+  check_fails(2, {"summary"}, {"MODEL"});
+  check_fails(2, {"summary", s.at("m.h5"), "--wieghts", "x"}, {"--wieghts", "--weights"});
+  check_fails(2, {"predict", s.at("m.h5"), "--inputs", "x"}, {"--input", "--output"});
+  check_fails(2, {"predict", s.at("m.h5"), "--output", "y"}, {"--input is required"});
+  check_fails(2,
+              {"predict", s.at("m.h5"), "--input", s.at("x.npy"), "--output", s.at("y.npy"),
+               "--batch-size", "0"},
+              {"--batch-size"});
+  check_fails(2, {"convert", s.at("m.h5")}, {"OUT"});
+  check_fails(2, {"convert", s.at("m.h5"), s.at("m.onnx")}, {"m.onnx", ".keras", ".weights.h5"});
+  check_fails(2, {"convert", s.at("m.h5"), s.at("w.keras"), "--weights-only"}, {".weights.h5"});
+  check_fails(2, {"predict", s.at("two.keras"), "--input", s.at("x.npy"), "--output", s.at("y")},
+              {"2 inputs", "1 --input was given"});
+  check_fails(2,
+              {"predict", s.at("m.h5"), "--input", s.at("x.npy"), "--output", s.at("y"), "--output",
+               s.at("z")},
+              {"1 output", "2 --output were given"});
+  check_fails(2, {"predict", s.at("m.json"), "--input", s.at("x.npy"), "--output", s.at("y")},
+              {"m.json", "no weights", "--weights"});
+  check_fails(2, {"convert", s.at("m.json"), s.at("n.h5")}, {"no weights", "--weights"});
+  CHECK(s.count() == s.files);
+}
+
+TEST_CASE("program: errors are told apart: 1, and 3 for what Weft does not have") {
+  const Sample s;
+  const std::string none = s.at("none.h5"), y = s.at("y.npy");
+  check_fails(1, {"summary", none}, {"none.h5", "no such file"});
+  check_fails(1, {"summary", s.folder.path().string()}, {"folder"});
+  check_fails(1, {"summary", s.at("x.npy")}, {"x.npy", "no model"});
+  check_fails(1, {"summary", s.at("m.weights.h5")}, {"load_weights"});
+  check_fails(1, {"predict", s.at("m.h5"), "--input", s.at("none.npy"), "--output", y},
+              {"none.npy"});
+  check_fails(1, {"predict", s.at("m.h5"), "--input", s.at("m.json"), "--output", y}, {"m.json"});
+  check_fails(
+      1, {"predict", s.at("m.h5"), "--input", s.at("x.npy"), "--output", s.at("no/such/y.npy")},
+      {"y.npy"});
+  check_fails(1, {"convert", s.at("m.h5"), s.at("no/such/m.keras")}, {"m.keras"});
+  check_fails(1,
+              {"predict", s.at("m.h5"), "--weights", s.at("other.weights.h5"), "--input",
+               s.at("x.npy"), "--output", y},
+              {"d/kernel", "f32[4,3]", "f32[4,5]"});
+  write_npy(s.at("wide.npy"), Tensor(Type{DType::f32, {3, 5}}));
+  check_fails(1, {"predict", s.at("m.h5"), "--input", s.at("wide.npy"), "--output", y},
+              {"[4]", "[5]"});
+  put(s.at("lstm.json"),
+      R"({"class_name":"Sequential","config":{"name":"s","layers":[{"class_name":"InputLayer",)"
+      R"("config":{"batch_input_shape":[null,4,2],"name":"i"}},{"class_name":"LSTM","config":)"
+      R"({"name":"l","units":3}}]}})");
+  check_fails(3, {"summary", s.at("lstm.json")}, {"LSTM"});
+  check_fails(3, {"convert", s.at("lstm.json"), s.at("lstm.h5")}, {"LSTM"});
+  CHECK(s.count() == s.files + 2);  // what was put there just now
+  const Outcome full = run({"summary", s.at("m.h5")}, "/dev/full");
+  CHECK(full.code == 1);
+  CHECK(full.err.starts_with("weft: stdout: "));
+}
+
+}  // namespace
+}  // namespace weft::test
+
+#endif
