@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <string>
@@ -17,7 +18,7 @@ struct Options {
   std::int64_t batch_size = 64;
   std::string data = ".cache/mnist";
   std::string out{};         // a file to write, where an example writes one
-  std::int64_t samples = 0;  // of the training images; 0: all
+  std::int64_t samples = 0;  // of the training and of the test images; 0: all
   std::uint64_t seed = 1;
   int threads = 0;
 };

@@ -4,6 +4,7 @@
 // own. See Goodfellow et al., "Generative adversarial nets", 2014, and Radford et al., 2016.
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "examples/common.hpp"
@@ -57,7 +58,7 @@ Tensor batch_of(const Tensor& real, std::span<const std::int64_t> rows, const Te
   return batch;
 }
 
-/// `real` times 1, then `made` times 0. Real ones count a little less than sure.
+/// `real` times 0.9, since no judge should be quite sure, and then `made` times 0.
 Tensor labels_of(std::int64_t real, std::int64_t made) {
   std::vector<float> labels(static_cast<std::size_t>(real), 0.9f);
   labels.resize(static_cast<std::size_t>(real + made), 0.0f);
@@ -70,12 +71,13 @@ void run(const Options& options) {
   const nn::Optimizer adam = nn::Adam{.learning_rate = 2e-4, .beta_1 = 0.5};
   const nn::Loss loss = nn::BinaryCrossentropy{.from_logits = true};
 
+  fmt::print("{}{}", make.summary(), judge.summary());
+
   judge.compile({.optimizer = adam, .loss = loss});
   judge.set_trainable(false);
   const nn::Input numbers({latent});
   nn::Model both(numbers, judge(make(numbers)), {.name = "gan", .seed = options.seed});
   both.compile({.optimizer = adam, .loss = loss});
-  fmt::print("{}{}", make.summary(), judge.summary());
 
   nn::Random random(options.seed, "gan");
   const std::int64_t count = images.train_x.shape()[0], half = options.batch_size / 2;
@@ -110,5 +112,5 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   return run_example(argc, argv, "gan", "Trains a network to make digits, and one to judge them.",
-                     {.epochs = 10, .out = "gan.png"}, run);
+                     {.epochs = 5, .out = "gan.png"}, run);
 }

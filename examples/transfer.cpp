@@ -10,7 +10,8 @@ namespace nn = weft::nn;
 
 namespace {
 
-constexpr int half = 5;
+constexpr int half = 5;                  // of the classes
+constexpr std::int64_t few_images = 50;  // of the second half
 
 /// The images of classes first .. first + 4, at most `most` of them (0: all), with classes from 0.
 nn::Dataset of_classes(const Tensor& images, const Tensor& labels, int first,
@@ -57,7 +58,7 @@ double train(nn::Model& model, const nn::Dataset& data, const nn::Dataset& test,
 void run(const Options& options) {
   const Images images = load_images(options);
   const nn::Dataset first = of_classes(images.train_x, images.train_y, 0);
-  const nn::Dataset few = of_classes(images.train_x, images.train_y, half, 50);
+  const nn::Dataset few = of_classes(images.train_x, images.train_y, half, few_images);
   const nn::Dataset test_first = of_classes(images.test_x, images.test_y, 0);
   const nn::Dataset test = of_classes(images.test_x, images.test_y, half);
 

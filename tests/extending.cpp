@@ -5,8 +5,10 @@
 #include <span>
 
 #include "autodiff/check_gradients.hpp"
+#include "io/model_files.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/parallel.hpp"
+#include "tests/io_files.hpp"
 #include "tests/nn_testing.hpp"
 // [headers]
 #include "nn/nn.hpp"
@@ -26,6 +28,7 @@ struct Highway {
   double gate_bias = -1;  // at first, most of x passes
 
   static std::string_view name() { return "Highway"; }
+  void fields(nn::Fields& fields) { fields("gate_bias", gate_bias); }  // for files
   Value operator()(nn::Scope& scope, Value x) const {
     const std::int64_t units = x.shape()[-1];
     const auto dense = [&](const std::string& part, const nn::Initializer& bias) {
@@ -250,6 +253,14 @@ TEST_CASE("extending: a layer trains in a Sequential and on symbols") {
   nn::Model functional(in, nn::Layer(Highway{})(nn::Dense(4)(in)));
   CHECK(functional.output_shape() == Shape{4});
   CHECK(functional.count_params() == 3 * 4 + 4 + 2 * (4 * 4 + 4));
+
+  nn::register_layer<Highway>();
+  const TemporaryFolder folder;
+  model.save(folder / "highways.keras");
+  nn::Model loaded = nn::load_model(folder / "highways.keras");
+  CHECK(to_floats(loaded.predict(x, {.verbose = 0})) ==
+        to_floats(model.predict(x, {.verbose = 0})));
+  CHECK(loaded.get_layer("highway_1").as<Highway>()->gate_bias == -2);
 }
 
 TEST_CASE("extending: what a layer keeps follows the data, however a batch is cut") {
