@@ -423,12 +423,6 @@ void WriteFields::field(Key key, std::vector<double>& value) {
 void WriteFields::field(Key key, std::vector<std::string>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<int>& value) { at(key) = value; }
 void WriteFields::field(Key key, nn::Axes& value) {
-  if (to_ == Generation::keras2 && key.name == "axis" && value.size() > 1) {
-    fail<UnsupportedError>(
-        "{}: axis is {}, but of an .h5 or .json Keras 3 reads one axis, and would take the default "
-        "instead: save as .keras",
-        where_, fmt::join(value, ", "));
-  }
   at(key) = value.size() == 1 ? Json(value[0]) : Json(static_cast<std::vector<int>&>(value));
 }
 void WriteFields::field(Key key, nn::Size2D& value) {

@@ -69,6 +69,7 @@ class WriteFields : public nn::Fields {
       : config_(config), where_(std::move(where)), to_(to) {}
   void set(std::string_view key, Json value) { config_[std::string(key)] = std::move(value); }
   Generation to() const noexcept { return to_; }
+  const std::string& where() const noexcept { return where_; }
 
  protected:
   void field(Key key, bool& value) override;

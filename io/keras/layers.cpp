@@ -33,6 +33,17 @@ static void set_null_if(bool condition, nn::Fields& f, std::string_view key) {
   if (condition && write != nullptr) write->set(key, nullptr);
 }
 
+/// Of several axes of a layer in an .h5 or a .json, Keras 3 would take its default.
+static void describe_axes(nn::Fields& f, nn::Axes& axes) {
+  const auto* write = dynamic_cast<WriteFields*>(&f);
+  if (write != nullptr && write->to() == Generation::keras2 && axes.size() > 1) {
+    fail<UnsupportedError>(
+        "{}: axis is {}, and Keras 3 reads one axis from an .h5 or .json: save as .keras",
+        write->where(), fmt::join(axes, ", "));
+  }
+  f("axis", axes);
+}
+
 /// An argument that some Keras 2 does not know yet: it is written there if it is not as it was.
 template <class T>
 static void describe_later(nn::Fields& f, std::string_view key, T& value, const T& before) {
@@ -195,7 +206,7 @@ static void describe(nn::Fields& f, nn::PReLU& l) {
   set_null_if(l.config.shared_axes.empty(), f, "shared_axes");
 }
 static void describe(nn::Fields& f, nn::ELU& l) { f("alpha", l.config.alpha); }
-static void describe(nn::Fields& f, nn::Softmax& l) { f("axis", l.config.axis); }
+static void describe(nn::Fields& f, nn::Softmax& l) { describe_axes(f, l.config.axis); }
 
 template <class Config>
 static void describe_normalization(nn::Fields& f, Config& c) {
@@ -216,7 +227,7 @@ static void describe(nn::Fields& f, nn::BatchNormalization& l) {
   f("moving_variance_initializer", c.moving_variance_initializer);
 }
 static void describe(nn::Fields& f, nn::LayerNormalization& l) {
-  f("axis", l.config.axis);
+  describe_axes(f, l.config.axis);
   // Keras 3.4 and later alone know it.
   if (l.config.rms_scaling || dynamic_cast<ReadFields*>(&f) != nullptr) {
     f("rms_scaling", l.config.rms_scaling);
@@ -228,9 +239,10 @@ static void describe(nn::Fields& f, nn::GroupNormalization& l) {
   describe_normalization(f, l.config);
 }
 static void describe(nn::Fields& f, nn::RMSNormalization& l) {
-  f("axis", l.config.axis)("epsilon", l.config.epsilon);
+  describe_axes(f, l.config.axis);
+  f("epsilon", l.config.epsilon);
 }
-static void describe(nn::Fields& f, nn::UnitNormalization& l) { f("axis", l.config.axis); }
+static void describe(nn::Fields& f, nn::UnitNormalization& l) { describe_axes(f, l.config.axis); }
 
 /// Keras' noise_shape has null where the input's size counts.
 template <class Config>

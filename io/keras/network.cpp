@@ -293,7 +293,7 @@ class FunctionalReader {
         text_of(member(entry, "name"), text_of(member(*object.config, "name"), ""));
     const std::string where = fmt::format("{}, layer \"{}\"", where_, name);
     if (name.empty()) fail<IoError>("{}: a layer has no name", where_);
-    if (!names_.emplace(name, is_model(object.class_name)).second) {
+    if (!names_.emplace(name, object.class_name).second) {
       fail<IoError>("{}: it is there twice", where);
     }
     if (object.class_name == "InputLayer") {
@@ -309,27 +309,33 @@ class FunctionalReader {
     for (const Json& call : calls) calls_.push_back({name, node++, inputs_of_call(call, where)});
   }
 
-  /// Keras 2 counts the calls of a model from 1, having made one of its own.
+  /// Keras 2 counts the calls of a model from 1, having made one of its own. Keras 3 does so where
+  /// a functional model makes an output of the whole, and nowhere else.
   void start_models_at_zero() {
+    if (from_ == Generation::keras3) {
+      for (const auto& [name, class_name] : names_) {
+        if (is_model(class_name) && class_name != "Sequential") output_shift_[name] = 1;
+      }
+      return;
+    }
     std::map<std::string, std::int64_t> least;
-    std::vector<Reference> ends = references_of(member(config_, "output_layers"), where_);
     const auto see = [&](const Reference& reference) {
       const auto [at, first] = least.emplace(reference.layer, reference.node);
       at->second = std::min(at->second, reference.node);
     };
     for (const Call& call : calls_) std::ranges::for_each(call.inputs, see);
-    std::ranges::for_each(ends, see);
+    std::ranges::for_each(references_of(member(config_, "output_layers"), where_), see);
     for (const auto& [name, node] : least) {
       const auto known = names_.find(name);
-      if (known != names_.end() && known->second && node > 0) shift_[name] = node;
+      if (known != names_.end() && is_model(known->second) && node > 0) output_shift_[name] = node;
     }
     for (Call& call : calls_) {
       for (Reference& input : call.inputs) input.node -= shift_of(input);
     }
   }
   std::int64_t shift_of(const Reference& reference) const {
-    const auto found = shift_.find(reference.layer);
-    return found == shift_.end() ? 0 : found->second;
+    const auto found = output_shift_.find(reference.layer);
+    return found == output_shift_.end() ? 0 : std::min(found->second, reference.node);
   }
 
   void call_all() {
@@ -386,9 +392,9 @@ class FunctionalReader {
   const Json& config_;
   Generation from_;
   int levels_;
-  std::map<std::string, bool> names_;  // whether it is a model
+  std::map<std::string, std::string> names_;  // and classes
   std::map<std::string, nn::Layer> layers_;
-  std::map<std::string, std::int64_t> shift_;
+  std::map<std::string, std::int64_t> output_shift_;
   std::vector<Call> calls_;
   std::map<std::pair<std::string, std::int64_t>, std::vector<nn::Symbol>> made_;
 };
@@ -553,8 +559,18 @@ Json write_functional(const nn::Network& network, const std::string& name, bool 
     entry["inbound_nodes"] = std::move(calls[i]);
     layers.push_back(std::move(entry));
   }
-  for (const nn::Network::Source& output : network.outputs)
-    output_layers.push_back(reference(output));
+  for (const nn::Network::Source& output : network.outputs) {
+    Json made = reference(output);
+    // Here alone Keras 3 counts a call that a functional model has of its own.
+    if (to == Generation::keras3 && output.from >= network.inputs.size()) {
+      const std::size_t call = output.from - network.inputs.size();
+      const auto* nested = nested_in(network.layers[network.calls[call].layer].layer);
+      if (nested != nullptr && nested->type != "Sequential") {
+        made[1] = made[1].get<std::int64_t>() + 1;
+      }
+    }
+    output_layers.push_back(std::move(made));
+  }
   Json config = Json::object();
   config["name"] = name;
   config["trainable"] = trainable;

@@ -684,15 +684,17 @@ bool read_legacy_optimizer(nn::Model& model, const Hdf5Group& group) {
   }
   std::vector<std::pair<std::string, Tensor>> values;
   std::optional<std::int64_t> count;
-  std::optional<Tensor> rate;
+  std::map<std::string, Tensor> stored;  // of numbers
   for (const std::string& place : group.texts("weight_names")) {
     Tensor value = group.array(place);
     const bool is_number = value.shape().rank() == 0;
     if (is_number && !count && place.find("iter") != std::string::npos) {
       count = group.integer(place);
     } else if (is_number && place.find("learning_rate") != std::string::npos) {
-      rate = std::move(value);
-    } else if (!is_number) {
+      stored.insert_or_assign("learning_rate", std::move(value));
+    } else if (is_number) {
+      stored.insert_or_assign("u_product", std::move(value));  // the only one beside
+    } else {
       values.emplace_back(place, std::move(value));
     }
   }
@@ -716,8 +718,8 @@ bool read_legacy_optimizer(nn::Model& model, const Hdf5Group& group) {
     if (!order[i].name.empty()) model.variables().set(order[i].name, values[i].second);
   }
   model.variables().set(numbers.at("iteration"), Tensor::scalar(static_cast<float>(*count)));
-  if (rate && numbers.contains("learning_rate")) {
-    model.variables().set(numbers["learning_rate"], *rate);
+  for (const auto& [name, value] : stored) {
+    if (numbers.contains(name)) model.variables().set(numbers[name], value);
   }
   return true;
 }

@@ -309,7 +309,11 @@ def check_training(exchange, name):
     exchange.expect("losses of Keras", [expected], [keras_losses(loaded, x[80:], y[80:], 8)])
     # In an .h5, Keras 3 keeps what it then cannot read itself.
     model = keras.models.load_model(folder / "k.keras")
-    model.save(file)
+    try:
+        model.save(file)
+        keras.models.load_model(file)
+    except ValueError:
+        return  # Keras has no .h5 of this optimizer
     _, losses = weft_trains(exchange, folder, file, x[40:80], y[40:80], 8, "w.h5")
     exchange.expect("losses of Weft from an .h5", [middle], [losses])
     loaded = keras.models.load_model(folder / "w.h5")
