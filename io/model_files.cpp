@@ -70,8 +70,12 @@ std::string now() {
   return text.data();
 }
 
-std::string_view as_text(const std::vector<std::byte>& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+std::string_view as_text(const Tensor& bytes) {
+  return {reinterpret_cast<const char*>(bytes.bytes()), bytes.type().bytes()};
+}
+
+std::span<const std::byte> as_bytes_of(const Tensor& bytes) {
+  return {bytes.bytes(), bytes.type().bytes()};
 }
 
 std::span<const std::byte> as_bytes_of(const std::string& text) {
@@ -132,8 +136,8 @@ Model load_keras(const fs::path& file, const LoadModelOptions& options) {
   const Json config = keras::parse_json(as_text(members["config.json"]),
                                         fmt::format("\"{}\": config.json", file.string()));
   Model model = keras::read_model(config, generation_of(version));
-  const Hdf5File hdf5 =
-      Hdf5File::open(members["model.weights.h5"], file.string() + ": model.weights.h5");
+  const Hdf5File hdf5 = Hdf5File::open(as_bytes_of(members["model.weights.h5"]),
+                                       file.string() + ": model.weights.h5");
   keras::read_store(model, hdf5.root(), {});
   compile_from(model, keras::member(config, "compile_config"), options.compile);
   if (hdf5.root().has_group("optimizer")) {
@@ -261,7 +265,7 @@ void Model::load_weights(const fs::path& file, const LoadWeightsOptions& options
     static const std::array<std::string, 1> names{"model.weights.h5"};
     const auto members = read_zip(file, names);
     if (members.empty()) fail<IoError>("\"{}\": it has no model.weights.h5", file.string());
-    const Hdf5File hdf5 = Hdf5File::open(members.begin()->second, file.string());
+    const Hdf5File hdf5 = Hdf5File::open(as_bytes_of(members.begin()->second), file.string());
     return keras::read_store(*this, hdf5.root(), how);
   }
   const Hdf5File hdf5 = Hdf5File::open(file);

@@ -216,7 +216,7 @@ struct TransposedAxis {
 /// zeros follow if that is too short.
 TransposedAxis transposed_axis(const std::string& padding, std::int64_t in, std::int64_t reach,
                                std::int64_t stride, std::optional<std::int64_t> output_padding) {
-  const std::int64_t whole = (in - 1) * stride + reach;
+  const std::int64_t whole = Shape{in, stride}.elements() - stride + reach;
   std::int64_t size = 0, before = 0;
   if (padding == "valid") {
     size = whole + output_padding.value_or(std::max<std::int64_t>(stride - reach, 0));

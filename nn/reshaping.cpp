@@ -72,10 +72,17 @@ const Interpolation& interpolation_of(const UpSampling2DConfig& config) {
 /// f32[from * factor, from]: what a pixel of the larger image has of each of the smaller one.
 Tensor interpolation_matrix(const Interpolation& interpolation, std::int64_t from,
                             std::int64_t factor) {
-  Tensor matrix(Type{DType::f32, {from * factor, from}});
+  const std::int64_t to_size = Shape{from, factor}.elements();  // throws if that is beyond all
+  constexpr std::int64_t most = 1 << 27;
+  if (const Shape shape{to_size, from}; shape.elements() > most) {
+    fail<ShapeError>(
+        "UpSampling2D: {} times {} pixels interpolate by a matrix f32{}, which is too large",
+        factor, from, shape);
+  }
+  Tensor matrix(Type{DType::f32, {to_size, from}});
   std::vector<double> row(static_cast<std::size_t>(from));
   auto to = matrix.data<float>().begin();
-  for (std::int64_t i = 0; i < from * factor; ++i) {
+  for (std::int64_t i = 0; i < to_size; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) / static_cast<double>(factor) - 0.5;
     double sum = 0;
     for (std::size_t j = 0; j < row.size(); ++j) {
@@ -129,8 +136,9 @@ Reshape::Reshape(std::vector<std::int64_t> shape, LayerConfig c)
 Value Reshape::operator()(Scope&, Value x) const {
   if (x.shape().rank() == 0) fail<ShapeError>("Reshape: the input has no batch axis: {}", x.type());
   std::vector<std::int64_t> sizes{x.shape()[0]};
-  std::int64_t known = x.shape()[0];
-  for (const std::int64_t size : target_shape) known *= size == -1 ? 1 : size;
+  std::vector<std::int64_t> given = sizes;
+  for (const std::int64_t size : target_shape) given.push_back(size == -1 ? 1 : size);
+  const std::int64_t known = Shape(given).elements();
   for (const std::int64_t size : target_shape) {
     sizes.push_back(size == -1 && known > 0 ? x.shape().elements() / known : size);
   }

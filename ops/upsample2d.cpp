@@ -163,7 +163,12 @@ struct Upsample : Scale {
   static std::string_view name() { return "upsample2d"; }
   friend bool operator==(const Upsample&, const Upsample&) = default;
 
-  Shape large(const Shape& x) const { return {x[0], x[1] * size[0], x[2] * size[1], x[3]}; }
+  Shape large(const Shape& x) const {
+    // As shapes, whose products are checked.
+    const std::int64_t height = Shape{x[1], size[0]}.elements(),
+                       width = Shape{x[2], size[1]}.elements();
+    return {x[0], height, width, x[3]};
+  }
   std::vector<Type> infer(std::span<const Type> in) const {
     check(name(), in);
     return {{DType::f32, large(in[0].shape)}};

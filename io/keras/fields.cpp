@@ -244,7 +244,15 @@ std::int64_t ReadFields::integer(Key key, const Json& value) const {
       value.get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) {
     wrong(key, "an integer of 64 bits", value);
   }
-  if (value.is_number_integer()) return value.get<std::int64_t>();
+  if (value.is_number_integer()) {
+    const auto number = value.get<std::int64_t>();
+    // So that no sum or product of sizes leaves 64 bits before a shape is checked.
+    constexpr std::int64_t most = std::int64_t{1} << 31;
+    if (key.name != "seed" && (number > most || number < -most)) {
+      wrong(key, "an integer of at most 31 bits", value);
+    }
+    return number;
+  }
   if (value.is_number_float()) {
     const auto number = value.get<double>();
     if (std::abs(number) < 0x1p53 && std::trunc(number) == number) {

@@ -57,6 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const MemoryFile file(data, size);
   attempt([&] {
     nn::Model model = nn::load_model(file.path());
+    model.summary();
     model.to_json();
   });
   if (size > 0 && data[0] == '{') return 0;

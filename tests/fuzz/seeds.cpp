@@ -130,10 +130,10 @@ int main(int count, char** arguments) {
     // Keras 3's form of the layers.
     const std::array<std::string, 1> config{"config.json"};
     const auto members = weft::read_zip(files / (name + ".keras"), config);
-    const auto& bytes = members.at(config[0]);
+    const weft::Tensor& bytes = members.at(config[0]);
     std::ofstream(texts / (name + "3.json"), std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
+        .write(reinterpret_cast<const char*>(bytes.bytes()),
+               static_cast<std::streamsize>(bytes.type().bytes()));
     model.save_weights(files / (name + ".weights.h5"));
     model.save_weights(files / (name + "_old_weights.h5"));
     for (const char* kind : {".h5", ".weights.h5"}) {
