@@ -426,7 +426,7 @@ void WriteFields::field(Key key, std::optional<std::int64_t>& value) { at(key) =
 void WriteFields::field(Key key, std::vector<std::int64_t>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<std::vector<std::int64_t>>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<double>& value) {
-  at(key) = value.size() == 1 ? Json(value[0]) : Json(value);
+  at(key) = value.empty() ? Json(nullptr) : value.size() == 1 ? Json(value[0]) : Json(value);
 }
 void WriteFields::field(Key key, std::vector<std::string>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<int>& value) { at(key) = value; }

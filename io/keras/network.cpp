@@ -430,52 +430,50 @@ bool all_sequential(const nn::Network& network) {
   });
 }
 
-/// A network without models in it.
+/// A network without models in it: the same calls once more, so that its layers come into the order
+/// in which Keras will have them.
 class Flattening {
  public:
-  FileNetwork operator()(const nn::Network& network) && {
-    flat_.network.inputs = network.inputs;
-    for (nn::Network::Input& input : flat_.network.inputs) input.position = 0;
-    std::vector<nn::Network::Source> sources;
-    for (std::size_t i = 0; i < network.inputs.size(); ++i) sources.push_back({i, 0});
-    flat_.network.outputs = append(network, sources, "", "");
-    return std::move(flat_);
+  FileNetwork operator()(const nn::Network& network, const std::string& model) && {
+    std::vector<nn::Symbol> inputs;
+    for (const nn::Network::Input& input : network.inputs) {
+      inputs.push_back(nn::Input(input.shape, {.name = input.name, .dtype = input.dtype}));
+      names_.make(input.name);
+    }
+    const std::vector<nn::Symbol> outputs = append(network, inputs, "", "");
+    FileNetwork flat{nn::network_of(model, inputs, outputs), {}};
+    for (const nn::Network::Member& member : flat.network.layers) {
+      flat.layers.push_back({member.name, member.layer, path_.at(member.layer.identity())});
+    }
+    return flat;
   }
 
  private:
-  std::vector<nn::Network::Source> append(const nn::Network& network,
-                                          const std::vector<nn::Network::Source>& inputs,
-                                          const std::string& prefix, const std::string& path) {
-    std::vector<std::vector<nn::Network::Source>> made;
-    for (const nn::Network::Source& input : inputs) made.push_back({input});
+  std::vector<nn::Symbol> append(const nn::Network& network, const std::vector<nn::Symbol>& inputs,
+                                 const std::string& prefix, const std::string& path) {
+    std::vector<std::vector<nn::Symbol>> made;
+    for (const nn::Symbol& input : inputs) made.push_back({input});
     for (const nn::Network::Call& call : network.calls) {
       const auto& [name, layer] = network.layers[call.layer];
-      std::vector<nn::Network::Source> arguments;
+      std::vector<nn::Symbol> arguments;
       for (const auto& [from, port] : call.inputs) arguments.push_back(made[from].at(port));
       if (const nn::NestedModel* nested = nested_in(layer)) {
         made.push_back(append(nested->network, arguments, prefix + name + '_', path + name + '/'));
         continue;
       }
-      const auto [at, is_new] = index_.emplace(layer.identity(), flat_.layers.size());
-      if (is_new) {
-        flat_.layers.push_back({names_.make(prefix + name), layer, path + name + '/'});
-        flat_.network.layers.push_back({flat_.layers.back().name, layer});
+      if (path_.emplace(layer.identity(), path + name + '/').second) {
+        named_.emplace(layer.identity(), layer.named(names_.make(prefix + name)));
       }
-      flat_.network.calls.push_back({at->second, arguments, call.has_one_output});
-      const std::size_t number = flat_.network.inputs.size() + flat_.network.calls.size() - 1;
-      std::vector<nn::Network::Source> outputs;
-      // As many as later calls may ask for.
-      for (std::size_t port = 0; port < 64; ++port) outputs.push_back({number, port});
-      made.push_back(std::move(outputs));
+      made.push_back(named_.at(layer.identity()).call_all(arguments));
     }
-    std::vector<nn::Network::Source> outputs;
+    std::vector<nn::Symbol> outputs;
     for (const auto& [from, port] : network.outputs) outputs.push_back(made[from].at(port));
     return outputs;
   }
 
-  FileNetwork flat_;
   nn::UniqueNames names_;
-  std::map<const void*, std::size_t> index_;
+  std::map<const void*, std::string> path_;  // of layers, by identity
+  std::map<const void*, nn::Layer> named_;
 };
 
 Json shape_json(const Shape& row) {
@@ -604,7 +602,7 @@ FileNetwork file_network(const nn::Model& model, Generation to) {
   const nn::Network& network = model.network();
   const bool keeps_models =
       to == Generation::keras3 || (model.type() == "Sequential" && all_sequential(network));
-  if (!keeps_models) return Flattening()(network);
+  if (!keeps_models) return Flattening()(network, model.name());
   FileNetwork file{network, {}};
   for (const nn::Network::Member& member : network.layers) {
     file.layers.push_back({member.name, member.layer, member.name + '/'});

@@ -439,6 +439,20 @@ constexpr std::array metrics{
     metric_class<nn::OneHotIoU>("OneHotIoU"),
     metric_class<nn::OneHotMeanIoU>("OneHotMeanIoU"),
     metric_class<nn::BinaryIoU>("BinaryIoU"),
+    // Losses, which have no reduction here.
+    metric_class<nn::CategoricalCrossentropy>("CategoricalCrossentropy"),
+    metric_class<nn::SparseCategoricalCrossentropy>("SparseCategoricalCrossentropy"),
+    metric_class<nn::BinaryCrossentropy>("BinaryCrossentropy"),
+    metric_class<nn::KLDivergence>("KLDivergence"),
+    metric_class<nn::Poisson>("Poisson"),
+    metric_class<nn::MeanSquaredError>("MeanSquaredError"),
+    metric_class<nn::MeanAbsoluteError>("MeanAbsoluteError"),
+    metric_class<nn::MeanAbsolutePercentageError>("MeanAbsolutePercentageError"),
+    metric_class<nn::MeanSquaredLogarithmicError>("MeanSquaredLogarithmicError"),
+    metric_class<nn::CosineSimilarity>("CosineSimilarity"),
+    metric_class<nn::Hinge>("Hinge"),
+    metric_class<nn::SquaredHinge>("SquaredHinge"),
+    metric_class<nn::CategoricalHinge>("CategoricalHinge"),
 };
 
 nn::Metric metric_of_name(const std::string& name) {
@@ -486,6 +500,15 @@ Json write_metric(const nn::Metric& metric) {
   }
   Json object =
       write_object(metric, "metric", "metric", "keras.metrics", metrics, Generation::keras3);
+  try {
+    // By name where all is as by default.
+    if (object == write_object(nn::Metric(metric.name), "metric", "metric", "keras.metrics",
+                               metrics, Generation::keras3)) {
+      return metric.name;
+    }
+  } catch (const Error&) {  // it has a name of its own
+  }
+  object["config"].erase("reduction");
   object["config"]["name"] = metric.name;
   return object;
 }

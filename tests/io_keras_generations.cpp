@@ -1,0 +1,240 @@
+// Keras' files of all generations: samples that real Keras reads with the results beside them, and
+// the forms that configs have had.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "io/model_files.hpp"
+#include "nn/nn.hpp"
+#include "tests/io_files.hpp"
+
+namespace weft::test {
+namespace {
+
+std::filesystem::path sample(const char* name) {
+  return std::filesystem::path(WEFT_SOURCE_DIR "/tests/data/keras") / name;
+}
+
+Tensor repeating(const Shape& shape, int period) {
+  Tensor tensor({DType::f32, shape});
+  int i = 0;
+  for (float& number : tensor.data<float>()) {
+    number = static_cast<float>(i++ % period) / static_cast<float>(period);
+  }
+  return tensor;
+}
+
+void check_sample(nn::Model& model, const nn::Dataset& x, const char* name) {
+  const auto all = nlohmann::json::parse(content(sample("expected.json")));
+  const auto& expected = all["outputs"][name];
+  const auto got = model.predict_all(x, {.verbose = 0});
+  REQUIRE(got.size() == expected.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    std::size_t at = 0;
+    for (const auto& row : expected[i]) {
+      for (const float number : row) {
+        CHECK(std::abs(got[i].data<float>()[at++] - number) < 1e-5f);
+      }
+    }
+    CHECK(at == got[i].data<float>().size());
+  }
+}
+
+/// A Sequential of these layers.
+nn::Model sequential(const std::string& layers) {
+  return nn::model_from_json(R"({"class_name":"Sequential","config":)" + layers + "}");
+}
+
+}  // namespace
+
+TEST_CASE("keras generations: samples predict what Keras 3 predicts of them") {
+  const nn::Dataset x(repeating({2, 8, 8, 1}, 17));
+  for (const char* name : {"sequential.h5", "sequential.keras"}) {
+    CAPTURE(name);
+    nn::Model model = nn::load_model(sample(name));
+    check_sample(model, x, name);
+    REQUIRE(model.is_compiled());
+    CHECK(model.training().optimizer.as<nn::Adam>() != nullptr);
+    CHECK(model.training().loss.name == "categorical_crossentropy");
+    REQUIRE(model.training().metrics.size() == 1);
+    CHECK(model.training().metrics[0].name == "accuracy");
+  }
+  nn::Model model = nn::load_model(sample("sequential.keras"));
+  CHECK(model.iterations() == 5);
+  int slots = 0;
+  for (const std::string& name : model.optimizer_variables()) {
+    for (const auto& [slot, value] : {std::pair{"/momentum/", 0.5f}, {"/velocity/", 0.25f}}) {
+      if (name.find(slot) == std::string::npos) continue;
+      ++slots;
+      const Tensor kept = model.variables().get(name);
+      for (const float number : kept.data<float>()) {
+        CHECK(number == value);
+      }
+    }
+  }
+  CHECK(slots > 4);
+  for (const char* weights : {"sequential_weights.h5", "sequential.weights.h5", "sequential.h5"}) {
+    CAPTURE(weights);
+    nn::Model other = nn::model_from_json(model.to_json());
+    other.load_weights(sample(weights));
+    check_sample(other, x, "sequential.h5");
+  }
+  nn::Model two = nn::load_model(sample("functional.h5"));
+  CHECK_FALSE(two.is_compiled());
+  check_sample(two, nn::Dataset({repeating({2, 6, 6, 2}, 13), repeating({2, 6, 6, 2}, 11)}, {}),
+               "functional.h5");
+}
+
+TEST_CASE("keras generations: arguments of Keras 1 are read under their later names") {
+  nn::Model model = sequential(R"([
+    {"class_name":"Convolution2D","config":{"name":"c","batch_input_shape":[null,3,9,8],
+      "input_dtype":"float32","trainable":true,"nb_filter":4,"nb_row":3,"nb_col":2,
+      "init":"glorot_uniform","activation":"relu","border_mode":"same","subsample":[2,1],
+      "dim_ordering":"th","bias":false,"W_constraint":{"name":"MaxNorm","m":2,"axis":0},
+      "W_regularizer":{"name":"L1L2Regularizer","l1":0.0,"l2":0.25},"b_regularizer":null,
+      "activity_regularizer":null,"b_constraint":null}},
+    {"class_name":"BatchNormalization","config":{"name":"b","trainable":true,"mode":0,"axis":1,
+      "epsilon":0.002,"momentum":0.9,"gamma_regularizer":null,"beta_regularizer":null}},
+    {"class_name":"ZeroPadding2D","config":{"name":"z","padding":[1,0,2,3],"dim_ordering":"th"}},
+    {"class_name":"MaxPooling2D","config":{"name":"m","pool_size":[2,2],"strides":[1,2],
+      "border_mode":"valid","dim_ordering":"th"}},
+    {"class_name":"Dropout","config":{"name":"d","p":0.25}},
+    {"class_name":"Flatten","config":{"name":"f"}},
+    {"class_name":"Dense","config":{"name":"e","output_dim":5,"input_dim":120,"init":"normal",
+      "activation":"linear","bias":true,"W_regularizer":{"name":"WeightRegularizer","l1":0.5,"l2":0}}},
+    {"class_name":"PReLU","config":{"name":"p","init":"zero"}},
+    {"class_name":"GaussianNoise","config":{"name":"g","sigma":0.5}}])");
+  const auto& conv = *model.get_layer("c").as<nn::Conv2D>();
+  CHECK(conv.filters == 4);
+  CHECK(conv.kernel_size == nn::Size2D(3, 2));
+  CHECK(conv.config.strides == nn::Size2D(2, 1));
+  CHECK(conv.config.padding == "same");
+  CHECK(conv.config.data_format == "channels_first");
+  CHECK_FALSE(conv.config.use_bias);
+  CHECK(conv.config.kernel_regularizer.as<nn::L1L2>()->l2 == 0.25);
+  CHECK(conv.config.kernel_constraint.as<nn::MaxNorm>()->max_value == 2);
+  CHECK(model.get_layer("b").as<nn::BatchNormalization>()->config.axis == 1);
+  CHECK(model.get_layer("b").as<nn::BatchNormalization>()->config.momentum == 0.9);
+  CHECK(model.get_layer("z").as<nn::ZeroPadding2D>()->padding.width.after == 3);
+  CHECK(model.get_layer("m").as<nn::MaxPooling2D>()->config.strides == nn::Size2D(1, 2));
+  CHECK(model.get_layer("d").as<nn::Dropout>()->rate == 0.25);
+  CHECK(model.get_layer("e").as<nn::Dense>()->units == 5);
+  CHECK(model.get_layer("e").as<nn::Dense>()->config.kernel_regularizer.as<nn::L1L2>()->l1 == 0.5);
+  CHECK(model.get_layer("g").as<nn::GaussianNoise>()->stddev == 0.5);
+  CHECK(model.output_shape() == Shape{5});
+}
+
+TEST_CASE("keras generations: what Keras 1 has and Weft does not is named") {
+  const auto layer = [](const std::string& text) {
+    return [text] {
+      sequential(
+          R"([{"class_name":"InputLayer","config":{"batch_input_shape":[null,8,4],"name":"i"}},)" +
+          text + "]");
+    };
+  };
+  check_message<UnsupportedError>(
+      layer(R"({"class_name":"BatchNormalization","config":{"name":"b","mode":1}})"),
+      {"\"b\"", "mode", "1"});
+  check_message<UnsupportedError>(
+      layer(R"({"class_name":"Merge","config":{"name":"m","mode":"cos","dot_axes":1}})"),
+      {"\"m\"", "cos"});
+  check_message<UnsupportedError>(
+      layer(R"({"class_name":"Merge","config":{"name":"m","mode":"sum","layers":[{}]}})"),
+      {"\"m\"", "several inputs"});
+  check_message<UnsupportedError>(
+      layer(R"({"class_name":"Highway","config":{"name":"h","init":"uniform"}})"), {"Highway"});
+  check_message<UnsupportedError>(
+      layer(
+          R"({"class_name":"Embedding","config":{"name":"e","input_dim":3,"output_dim":2,"dropout":0.5}})"),
+      {"\"e\"", "dropout", "0.5"});
+}
+
+TEST_CASE("keras generations: arguments of later Keras that say nothing are let pass, others not") {
+  const auto layer = [](const std::string& text) {
+    return sequential(
+        R"([{"class_name":"InputLayer","config":{"batch_shape":[null,8,8,4],"name":"i","optional":false}},)" +
+        text + "]");
+  };
+  CHECK_NOTHROW(layer(R"({"class_name":"BatchNormalization","config":{"name":"b","axis":[3],
+    "renorm":false,"renorm_clipping":null,"renorm_momentum":0.99,"synchronized":false,"fused":true,
+    "virtual_batch_size":null,"beta_initializer":{"class_name":"Zeros","config":{"dtype":"float32"}}}})"));
+  CHECK_THROWS_AS(
+      layer(R"({"class_name":"BatchNormalization","config":{"name":"b","renorm":true}})"),
+      UnsupportedError);
+  CHECK_NOTHROW(layer(R"({"class_name":"DepthwiseConv2D","config":{"name":"d","kernel_size":[2,2],
+    "groups":1,"kernel_initializer":"uniform"}})"));
+  CHECK_THROWS_AS(
+      layer(
+          R"({"class_name":"Conv2DTranspose","config":{"name":"d","filters":2,"kernel_size":[2,2],"groups":2}})"),
+      UnsupportedError);
+  CHECK_THROWS_AS(
+      sequential(
+          R"([{"class_name":"InputLayer","config":{"batch_shape":[null,8],"sparse":true,"name":"i"}}])"),
+      UnsupportedError);
+  nn::Model dropout = layer(
+      R"({"class_name":"Dropout","config":{"name":"d","rate":0.5,"noise_shape":[null,1,1,4]}})");
+  CHECK(dropout.get_layer("d").as<nn::Dropout>()->config.noise_shape ==
+        std::vector<std::int64_t>{-1, 1, 1, 4});
+  CHECK(dropout.to_json().find(R"("noise_shape":[null,1,1,4])") != std::string::npos);
+  CHECK(
+      layer(
+          R"({"class_name":"LeakyReLU","config":{"name":"l","alpha":{"type":"ndarray","value":0.25}}})")
+          .get_layer("l")
+          .as<nn::LeakyReLU>()
+          ->config.negative_slope == 0.25);
+  CHECK_NOTHROW(layer(R"({"class_name":"Softmax","config":{"name":"s","axis":[1,2]}})"));
+  CHECK_THROWS_AS(layer(R"({"class_name":"Softmax","config":{"name":"s","axis":[1,2]}})").to_json(),
+                  UnsupportedError);
+}
+
+TEST_CASE("keras generations: where calls of a model within a model are counted from") {
+  const auto model = [](const std::string& version, int inner_call, int output_call) {
+    const std::string inner = R"({"class_name":"Functional","config":{"name":"t","layers":[
+      {"class_name":"InputLayer","name":"x","config":{"batch_input_shape":[null,4],"name":"x"},"inbound_nodes":[]},
+      {"class_name":"Activation","name":"r","config":{"name":"r","activation":"relu"},"inbound_nodes":[["x",0,0,{}]]}],
+      "input_layers":[["x",0,0]],"output_layers":[["r",0,0]]},"name":"t",
+      "inbound_nodes":[[["a",0,0,{}]],[["b",0,0,{"mask":[null,[null]]}]]]})";
+    return nn::model_from_json(R"({"keras_version":")" + version +
+                               R"(","class_name":"Model","config":{"name":"m","layers":[
+      {"class_name":"InputLayer","name":"a","config":{"batch_input_shape":[null,4],"name":"a"},"inbound_nodes":[]},
+      {"class_name":"InputLayer","name":"b","config":{"batch_input_shape":[null,4],"name":"b"},"inbound_nodes":[]},)" +
+                               inner +
+                               R"(,{"class_name":"Dense","name":"d","config":{"name":"d","units":2},
+      "inbound_nodes":[[["t",)" +
+                               std::to_string(inner_call) + R"(,0,{}]]]}],
+      "input_layers":[["a",0,0],["b",0,0]],"output_layers":[["d",0,0],["t",)" +
+                               std::to_string(output_call) + R"(,0]]}})");
+  };
+  const Tensor a = repeating({2, 4}, 3), b = repeating({2, 4}, 5);
+  // Keras 2 counts from 1, Keras 3 from 1 where the model's output is one of the whole.
+  for (const auto& [version, inner, output] :
+       {std::tuple{"2.15.0", 1, 2}, {"3.15.1", 0, 2}, {"2.15.0", 0, 1}}) {
+    CAPTURE(version);
+    nn::Model outer = model(version, inner, output);
+    const auto y = outer.predict_all(nn::Dataset({a, b}, {}), {.verbose = 0});
+    CHECK(std::ranges::equal(y[1].data<float>(), b.data<float>()));
+  }
+}
+
+TEST_CASE("keras generations: operations are no layers") {
+  const auto text = [](const std::string& name, const std::string& second) {
+    const std::string tensor =
+        R"({"class_name":"__keras_tensor__","config":{"shape":[null,4],"dtype":"float32","keras_history":["a",0,0]}})";
+    return R"({"module":"keras.src.models.functional","class_name":"Functional","config":{"name":"m","layers":[
+      {"module":"keras.layers","class_name":"InputLayer","name":"a","config":{"batch_shape":[null,4],"name":"a"},"inbound_nodes":[]},
+      {"module":"keras.src.ops.numpy","class_name":")" +
+           name + R"(","name":"o","config":{"name":"o"},"inbound_nodes":[{"args":[)" + tensor +
+           "," + (second.empty() ? tensor : second) + R"(],"kwargs":{}}]}],
+      "input_layers":["a",0,0],"output_layers":["o",0,0]}})";
+  };
+  nn::Model sum = nn::model_from_json(text("Add", ""));
+  const Tensor x = repeating({1, 4}, 3);
+  CHECK(sum.predict(x, {.verbose = 0}).data<float>()[1] == 2 * x.data<float>()[1]);
+  check_message<UnsupportedError>([&] { nn::model_from_json(text("Add", "2.0")); },
+                                  {"\"o\"", "2.0", "no tensor"});
+  check_message<UnsupportedError>([&] { nn::model_from_json(text("Dot", "")); },
+                                  {"\"o\"", "operation", "Dot"});
+}
+
+}  // namespace weft::test
