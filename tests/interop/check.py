@@ -530,7 +530,7 @@ def check_exit_codes(exchange):
                      folder / "x.npy", "--output", folder / "y.npy")
     expect_exit_code(2, program, "predict", folder / "dense.keras")
     expect_exit_code(2, program, "translate")
-    expect_exit_code(1, program, "convert", folder / "dense.keras", folder / "dense.onnx")
+    expect_exit_code(2, program, "convert", folder / "dense.keras", folder / "dense.onnx")
     run(program, "convert", folder / "dense.keras", folder / "dense.h5")
 
 
