@@ -74,6 +74,9 @@ static constexpr std::array initializers{
     initializer<nn::RandomUniform>("RandomUniform"),
     initializer<nn::Orthogonal>("Orthogonal"),
     initializer<nn::IdentityInitializer>("Identity"),
+    // As Keras 3 called them at first.
+    initializer<nn::Orthogonal>("OrthogonalInitializer"),
+    initializer<nn::IdentityInitializer>("IdentityInitializer"),
 };
 
 // ---- regularizers and constraints

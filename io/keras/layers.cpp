@@ -33,15 +33,18 @@ static void set_null_if(bool condition, nn::Fields& f, std::string_view key) {
   if (condition && write != nullptr) write->set(key, nullptr);
 }
 
-/// Of several axes of a layer in an .h5 or a .json, Keras 3 would take its default.
+/// Of the axes of a layer in an .h5 or a .json, Keras 3 takes a list of one, its first versions no
+/// mere number; of several it would take its default.
 static void describe_axes(nn::Fields& f, nn::Axes& axes) {
-  const auto* write = dynamic_cast<WriteFields*>(&f);
-  if (write != nullptr && write->to() == Generation::keras2 && axes.size() > 1) {
+  f("axis", axes);
+  auto* write = dynamic_cast<WriteFields*>(&f);
+  if (write == nullptr || write->to() == Generation::keras3) return;
+  if (axes.size() > 1) {
     fail<UnsupportedError>(
         "{}: axis is {}, and Keras 3 reads one axis from an .h5 or .json: save as .keras",
         write->where(), fmt::join(axes, ", "));
   }
-  f("axis", axes);
+  write->set("axis", Json::array({axes.at(0)}));
 }
 
 /// An argument that some Keras 2 does not know yet: it is written there if it is not as it was.
@@ -218,7 +221,11 @@ static void describe_normalization(nn::Fields& f, Config& c) {
 
 static void describe(nn::Fields& f, nn::BatchNormalization& l) {
   auto& c = l.config;
-  f("axis", c.axis)("momentum", c.momentum);
+  nn::Axes axes = c.axis;
+  describe_axes(f, axes);
+  if (axes.size() != 1) fail<ArgumentError>("axis must be one axis, that of the channels");
+  c.axis = axes[0];
+  f("momentum", c.momentum);
   expect(f, "mode", 0);          // of Keras 1: 1 is over each sample, 2 without what is kept
   ignore(f, "renorm_momentum");  // of renorm, which is refused
   ignore(f, "renorm_clipping");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -344,7 +345,11 @@ void for_each_output(const Json& value, const std::vector<std::string>& outputs,
 static void describe(nn::Fields& f, nn::BinaryAccuracy& m) { f("threshold", m.threshold); }
 static void describe(nn::Fields& f, nn::TopKCategoricalAccuracy& m) { f("k", m.k); }
 static void describe(nn::Fields& f, nn::SparseTopKCategoricalAccuracy& m) {
-  f("k", m.k)("from_sorted_ids", m.from_sorted_ids);
+  f("k", m.k);
+  // Keras 3.4 does not know it.
+  if (m.from_sorted_ids || dynamic_cast<ReadFields*>(&f) != nullptr) {
+    f("from_sorted_ids", m.from_sorted_ids);
+  }
 }
 static void describe(nn::Fields& f, nn::PearsonCorrelation& m) { f("axis", m.axis); }
 static void describe(nn::Fields& f, nn::ConcordanceCorrelation& m) { f("axis", m.axis); }
@@ -501,8 +506,25 @@ Json write_metric(const nn::Metric& metric) {
   Json object =
       write_object(metric, "metric", "metric", "keras.metrics", metrics, Generation::keras3);
   try {
-    // By name where all is as by default.
-    if (object == write_object(nn::Metric(metric.name), "metric", "metric", "keras.metrics",
+    // By name where all is as by default; but a class that Keras finds by its name gets a number
+    // behind it if it is the second of its class in the program.
+    static const std::set<std::string, std::less<>> classes{"true_positives",
+                                                            "true_negatives",
+                                                            "false_positives",
+                                                            "false_negatives",
+                                                            "precision",
+                                                            "recall",
+                                                            "auc",
+                                                            "f1_score",
+                                                            "fbeta_score",
+                                                            "binary_iou",
+                                                            "r2_score",
+                                                            "root_mean_squared_error",
+                                                            "log_cosh_error",
+                                                            "pearson_correlation",
+                                                            "concordance_correlation"};
+    if (!classes.contains(metric.name) &&
+        object == write_object(nn::Metric(metric.name), "metric", "metric", "keras.metrics",
                                metrics, Generation::keras3)) {
       return metric.name;
     }

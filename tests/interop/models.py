@@ -13,6 +13,9 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import constraints, initializers, layers, regularizers  # noqa: E402
 
+OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9)
+# Of Concatenate and GroupNormalization in an .h5, Keras 3.4 reads no axis, and Keras 2 no list of one.
+AXIS = -1 if OLD else 1
 MODELS = {}
 
 
@@ -65,7 +68,7 @@ def spatial():
         layers.SeparableConv2D(7, 3, padding="same", depth_multiplier=2, dilation_rate=2, activation="sigmoid",
                                pointwise_initializer=initializers.RandomUniform(-0.1, 0.2, seed=8),
                                pointwise_regularizer="l2", pointwise_constraint=constraints.MinMaxNorm(0.1, 2, 0.9, 0)),
-        layers.Conv2DTranspose(3, 3, strides=2, padding="same", output_padding=1, activation="swish",
+        layers.Conv2DTranspose(3, 3, strides=2, padding="same", output_padding=None if OLD else 1, activation="swish",
                                kernel_initializer="lecun_uniform"),
         layers.Cropping2D(((1, 2), (0, 3))),
         layers.MaxPooling2D((3, 2), strides=(1, 2), padding="same"),
@@ -85,8 +88,9 @@ def transposed():
     ends = [
         layers.Conv2DTranspose(2, 3, strides=2)(x),
         layers.Conv2DTranspose(2, (4, 3), strides=(2, 3), padding="same")(x),
-        layers.Conv2DTranspose(2, 3, strides=2, output_padding=(1, 0))(x),
-        layers.Conv2DTranspose(2, 3, strides=2, padding="same", output_padding=0)(x),
+        # Keras 3.4 does not save it.
+        layers.Conv2DTranspose(2, 3, strides=2, output_padding=None if OLD else (1, 0))(x),
+        layers.Conv2DTranspose(2, 3, strides=2, padding="same", output_padding=None if OLD else 0)(x),
         layers.Conv2DTranspose(2, (2, 3), dilation_rate=2, activation="tanh")(x),
         layers.Conv2DTranspose(2, 2, strides=3)(x),
         layers.DepthwiseConv2D(2, dilation_rate=2, use_bias=False)(x),
@@ -195,7 +199,7 @@ def normalization():
         layers.BatchNormalization(center=False)(x), layers.BatchNormalization(scale=False)(x),
         layers.BatchNormalization(center=False, scale=False)(x), layers.BatchNormalization(axis=1)(x),
         layers.LayerNormalization(epsilon=0.02)(x), layers.LayerNormalization(axis=1)(x),
-        layers.GroupNormalization(4, epsilon=0.05)(x), layers.GroupNormalization(3, axis=1, center=False)(x),
+        layers.GroupNormalization(4, epsilon=0.05)(x), layers.GroupNormalization(4 if OLD else 3, axis=AXIS, center=False)(x),
         layers.GroupNormalization(-1, scale=False)(x),
         layers.UnitNormalization()(x)]
     if has("RMSNormalization"):
@@ -243,7 +247,7 @@ def merging():
     x, y, z = shared(a), shared(b), shared(shared(b))
     ends = [layers.Add()([x, y, z]), layers.Subtract()([x, y]), layers.Multiply()([x, y, z]),
             layers.Average()([x, y, z]), layers.Maximum()([x, y]), layers.Minimum()([x, z]),
-            layers.Concatenate()([x, c, y]), layers.Concatenate(axis=1)([x, y]),
+            layers.Concatenate()([x, c, y]), layers.Concatenate(axis=AXIS)([x, y]),
             layers.Dot(axes=1)([x, c]), layers.Dot(axes=(2, 2), normalize=True)([x, y]),
             layers.Dot(axes=-1)([layers.Flatten()(x), layers.Flatten()(y)])]
     return keras.Model([a, b, c], ends, name="merging"), [data(3, 4, 3), data(3, 4, 3, seed=2), data(3, 4, 5, seed=3)]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Exchanges model files with Keras 3, both ways, and trains on what the other began.
 #   usage: tests/interop/run.sh [NAME...]      checks whose names have one of these in them
+#          tests/interop/run.sh --all          with every optimizer, and more conversions
 #   KERAS_PYTHON=<python>  takes one that has keras, jax and h5py, instead of installing them
 # Needs a built Weft in build/. Says so and succeeds where the packages cannot be had.
 set -euo pipefail
