@@ -88,6 +88,7 @@ class Heap {
 std::recursive_mutex& library() {
   static std::recursive_mutex mutex;
   static const bool ready = [] {
+    H5dont_atexit();  // after a write that failed, its own end of the program crashes
     H5open();
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are exceptions here, not text
     H5PLset_loading_state(0);                     // no file loads code
