@@ -24,7 +24,7 @@ if ! "$python" -c 'import keras, jax, h5py' 2>/dev/null; then
   fi
   echo "Installing Keras into $place"
   "$maker" -m venv "$place"
-  if ! timeout 300 "$place/bin/pip" install --quiet --disable-pip-version-check keras==3.15.1 jax h5py numpy; then
+  if ! timeout 300 "$place/bin/pip" install --quiet --disable-pip-version-check keras==3.15.1 jax==0.10.2 h5py numpy; then
     rm -rf "$place"
     echo "SKIPPED: exchanging files with Keras needs packages that cannot be had here: keras, jax, h5py"
     exit 0
