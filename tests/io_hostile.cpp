@@ -502,21 +502,23 @@ TEST_CASE("hostile files: a model of JSON makes no weights until they are needed
 // ---- damage
 
 TEST_CASE("hostile files: with any bit flipped, a file throws or is read") {
-#ifdef __SANITIZE_ADDRESS__
-  return;  // libhdf5's own use of what it has freed would end it
-#endif
   const TemporaryFolder folder;
   nn::Model model = small_model();
   model.compile({.optimizer = "adam", .loss = "mse"});
   std::mt19937 random(7);
+#ifdef __SANITIZE_ADDRESS__
+  constexpr int flips = 200;  // the trial, in a copy of the process, costs most there
+#else
+  constexpr int flips = 400;
+#endif
   for (const char* name : {"m.h5", "m.keras", "m.weights.h5", "w.h5"}) {
     CAPTURE(name);
     const bool whole = name[0] == 'm' && std::string_view(name) != "m.weights.h5";
     whole ? model.save(folder / name) : model.save_weights(folder / name);
     const std::string bytes = content(folder / name);
     int refused = 0, read = 0;
-    for (int i = 0; i < 3000; ++i) {
-      const std::size_t at = i * bytes.size() / 3000;
+    for (int i = 0; i < flips; ++i) {
+      const std::size_t at = i * bytes.size() / flips;
       const auto bit = static_cast<char>(1 << random() % 8);
       CAPTURE(at);
       CAPTURE(bit);
@@ -536,8 +538,8 @@ TEST_CASE("hostile files: with any bit flipped, a file throws or is read") {
       }
     }
     CAPTURE(refused);
-    CHECK(refused > 100);
-    CHECK(refused + read == 3000);
+    CHECK(refused > flips / 30);
+    CHECK(refused + read == flips);
   }
 }
 

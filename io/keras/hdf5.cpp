@@ -12,6 +12,7 @@
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "io/keras/trial.hpp"
 
 namespace weft {
 namespace {
@@ -524,6 +525,69 @@ std::int64_t Hdf5Group::integer(const std::string& name) const {
   return number;
 }
 
+// ---- rehearsing
+
+namespace {
+
+template <class F>
+void attempt(F f) {
+  try {
+    f();
+  } catch (const Error&) {  // which the one who asks for it will get
+  }
+}
+
+}  // namespace
+
+void Hdf5Group::rehearse_array(const std::string& name) const {
+  file_->stored = file_->unpacked = 0;
+  const Hdf5Handle array = open_array(name);
+  shape_of(array, name);
+  const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
+  const Hdf5Handle plist(H5Dget_create_plist(*array), H5Pclose);
+  // Numbers that lie there as they are needed are merely copied.
+  const bool plain = H5Pget_layout(*plist) == H5D_CONTIGUOUS && H5Tequal(*type, H5T_IEEE_F32LE) > 0;
+  if (!plain) this->array(name);
+}
+
+/// Reads all in this group and below that others might ask for.
+void Hdf5Group::rehearse(std::set<std::uint64_t>& seen) const {
+  std::vector<std::string> attributes;
+  const auto append = [](hid_t, const char* name, const H5A_info_t*, void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+    return 0;
+  };
+  hsize_t at = 0;
+  H5Aiterate2(*handle_, H5_INDEX_NAME, H5_ITER_NATIVE, &at, append, &attributes);
+  for (const std::string& name : attributes) attempt([&] { texts(name); });
+
+  std::vector<std::string> names;
+  attempt([&] { names = children(); });
+  for (const std::string& name : names) {
+    attempt([&] {
+      const Kind found = kind(name);
+      H5O_info_t info;
+      if (found == Kind::nothing || found == Kind::other ||
+          H5Oget_info_by_name2(*handle_, name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0 ||
+          !seen.insert(info.addr).second) {
+        return;
+      }
+      found == Kind::group ? group(name).rehearse(seen) : rehearse_array(name);
+    });
+  }
+}
+
+void Hdf5File::rehearse(const std::string& name, const std::function<Hdf5File(Lock)>& open) {
+  const Lock lock(library());  // so that no other thread is in the middle of something
+  const bool survived = survives([&] {
+    std::set<std::uint64_t> seen;
+    open(Lock(library(), std::defer_lock)).root().rehearse(seen);  // there is no other thread
+  });
+  if (!survived) {
+    fail<IoError>("\"{}\" cannot be read as HDF5: it is damaged, so that reading it crashes", name);
+  }
+}
+
 // ---- writing
 
 Hdf5Group Hdf5Group::create_group(const std::string& name) const {
@@ -584,29 +648,40 @@ void Hdf5Group::write_seed(const std::string& name) const {
 // ---- files
 
 Hdf5File Hdf5File::open(const fs::path& path) {
+  const auto open = [&](Lock lock) {
+    std::error_code error;
+    const std::uintmax_t size = fs::file_size(path, error);
+    Hdf5File file(path.string(), error ? 0 : size, std::move(lock));
+    file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    if (!file.handle_) {
+      fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
+    }
+    file.look_into();
+    return file;
+  };
   std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  Hdf5File file(path.string(), error ? 0 : size, std::unique_lock(library()));
   if (!fs::exists(path, error)) fail<IoError>("\"{}\": there is no such file", path.string());
-  file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
-  if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
-  file.look_into();
-  return file;
+  rehearse(path.string(), open);
+  return open(Lock(library()));
 }
 
 Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& name) {
-  Hdf5File file(name, bytes.size(), std::unique_lock(library()));
-  // It is not written to: the library promises that of a file image that it does not own.
-  void* image =
-      const_cast<std::byte*>(bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  file.handle_ =
-      Hdf5Handle(H5LTopen_file_image(image, bytes.size(),
-                                     H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
-                 H5Fclose);
-  if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
-  file.source_->memory = bytes;
-  file.look_into();
-  return file;
+  const auto open = [&](Lock lock) {
+    Hdf5File file(name, bytes.size(), std::move(lock));
+    // It is not written to: the library promises that of a file image that it does not own.
+    void* image =
+        const_cast<std::byte*>(bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    file.handle_ =
+        Hdf5Handle(H5LTopen_file_image(image, bytes.size(),
+                                       H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
+                   H5Fclose);
+    if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
+    file.source_->memory = bytes;
+    file.look_into();
+    return file;
+  };
+  rehearse(name, open);
+  return open(Lock(library()));
 }
 
 /// Where it begins, and that its addresses are of 8 bytes, as everybody's are.
@@ -625,7 +700,7 @@ void Hdf5File::look_into() {
 }
 
 Hdf5File Hdf5File::create(const fs::path& path) {
-  Hdf5File file(path.string(), 0, std::unique_lock(library()));
+  Hdf5File file(path.string(), 0, Lock(library()));
   file.handle_ =
       Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
   if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", path.string(), complaint());
@@ -633,7 +708,7 @@ Hdf5File Hdf5File::create(const fs::path& path) {
 }
 
 Hdf5File Hdf5File::create_in_memory(const std::string& name) {
-  Hdf5File file(name, 0, std::unique_lock(library()));
+  Hdf5File file(name, 0, Lock(library()));
   const Hdf5Handle in_memory(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_core(*in_memory, std::size_t{1} << 20, 0);
   file.handle_ = Hdf5Handle(H5Fcreate("weft", H5F_ACC_TRUNC, H5P_DEFAULT, *in_memory), H5Fclose);

@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -99,6 +101,8 @@ class Hdf5Group {
   void count(const Hdf5Handle& array, const std::string& name) const;
   std::vector<std::string> read_texts(const std::string& name, bool scalar) const;
   std::vector<std::string> read_heap(std::int64_t attribute, std::size_t count) const;
+  void rehearse(std::set<std::uint64_t>& seen) const;
+  void rehearse_array(const std::string& name) const;
   std::string place(const std::string& name) const;
   [[noreturn]] void refuse(const std::string& name, const std::string& what) const;
 
@@ -109,6 +113,11 @@ class Hdf5Group {
 
 /// An open file. libhdf5 knows no threads: one file is open at a time in the process, and a second
 /// thread waits.
+///
+/// Nor does libhdf5 1.10 know how to doubt: a damaged header makes it read beyond its memory. So
+/// whatever is opened for reading is read once in a process of its own before (io/keras/trial.hpp),
+/// all of its headers, texts and compressed arrays; where that ends in a crash, the file is
+/// refused.
 class Hdf5File {
  public:
   /// Throw IoError.
@@ -125,14 +134,16 @@ class Hdf5File {
   void close();
 
  private:
-  Hdf5File(const std::string& name, std::uint64_t size, std::unique_lock<std::recursive_mutex> lock)
+  using Lock = std::unique_lock<std::recursive_mutex>;
+  Hdf5File(const std::string& name, std::uint64_t size, Lock lock)
       : source_(std::make_shared<Hdf5Group::Source>(Hdf5Group::Source{name, size})),
         lock_(std::move(lock)) {}
 
   void look_into();
+  static void rehearse(const std::string& name, const std::function<Hdf5File(Lock)>& open);
 
   std::shared_ptr<Hdf5Group::Source> source_;
-  std::unique_lock<std::recursive_mutex> lock_;  // before handle_, so that it is released after it
+  Lock lock_;  // before handle_, so that it is released after it
   Hdf5Handle handle_;
 };
 
