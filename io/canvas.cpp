@@ -145,9 +145,12 @@ Range range_of(const std::vector<Curve>& curves, std::vector<double> Curve::*num
     }
   }
   if (range.low > range.high) return {0, 1};
-  // PLplot, and steps between ticks, need a range that doubles can divide.
-  const double least = std::max(1e-30, 1e-6 * std::max(std::abs(range.low), std::abs(range.high)));
-  if (range.span() < least) return {range.low - least, range.high + least};
+  // A level line has room above and below; and steps between ticks are numbers that differ.
+  const double size = std::max(std::abs(range.low), std::abs(range.high));
+  if (range.span() <= 1e-6 * size || size < 1e-30) {
+    const double room = size < 1e-30 ? 0.1 : 0.1 * size;
+    range = {range.low - room, range.high + room};
+  }
   return {std::max(range.low, -1e300), std::min(range.high, 1e300)};
 }
 
@@ -579,7 +582,7 @@ Color colors::tint(Color color, double strength) {
 double text_width(const std::string& text, double size) {
   const auto characters = std::ranges::count_if(
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
-  return 0.6 * size * static_cast<double>(characters);
+  return 0.64 * size * static_cast<double>(characters);
 }
 
 void write_page(const fs::path& file, int width, int height,
