@@ -130,7 +130,14 @@ double tick_step(double span, double most) {
 
 std::string tick_label(double value, double step) {
   if (std::abs(value) < step * 1e-6) value = 0;
-  if (value != 0 && (std::abs(value) >= 1e5 || step < 1e-5)) return fmt::format("{:.4g}", value);
+  if (value != 0 && (std::abs(value) >= 1e5 || step < 1e-5)) {
+    std::string text = fmt::format("{:.4g}", value);  // 2e+06 as 2e6, 2e-07 as 2e-7
+    std::size_t at = text.find('e');
+    if (at != std::string::npos && text[++at] == '+') text.erase(at, 1);
+    if (at != std::string::npos && text[at] == '-') ++at;
+    if (at != std::string::npos && text[at] == '0') text.erase(at, 1);
+    return text;
+  }
   const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
   return fmt::format("{:.{}f}", value, decimals);
 }
