@@ -40,8 +40,9 @@ struct Diagnosis {
 /// noise around a level line exceeds one time in twenty. The noise is taken from third differences
 /// of all validation losses, which a smooth curve hardly has: for independent noise of deviation s
 /// they have sqrt(20) s, and half of them are less than 0.6745 of that in size. With less than four
-/// validated epochs, no noise is known of. Training loss falls if the line through it goes down
-/// over the same epochs.
+/// validated epochs, no noise is known of. Since the line begins with the lowest of all, some one
+/// in five of long histories that are noise around a level line is still taken for overfitting.
+/// Training loss falls if the line through it goes down over the same epochs.
 ///
 /// Epochs whose loss is no finite number are left out.
 Diagnosis diagnosis(const History& history);
