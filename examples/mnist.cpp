@@ -12,6 +12,7 @@
 
 #include "io/idx.hpp"
 #include "io/model_files.hpp"
+#include "io/plot.hpp"
 #include "nn/nn.hpp"
 #include "runtime/profile.hpp"
 #include "runtime/threads.hpp"
@@ -74,6 +75,24 @@ void save_and_load(nn::Sequential& model, const nn::Dataset& test, const Options
       whole, weights, same(loaded), same(rebuilt));
 }
 
+/// How training went, what is taken for what, the worst mistakes, and what the convolution looks
+/// for.
+void draw_pictures(nn::Sequential& model, const nn::History& history, const weft::Mnist& mnist,
+                   const Tensor& probabilities, const Options& options) {
+  const std::filesystem::path folder = options.save;
+  history.plot(folder / "history.png", {.title = "MNIST: a small convolutional network"});
+  weft::plot_confusion_matrix(folder / "confusion.png",
+                              weft::confusion_matrix(mnist.test_labels, probabilities), {},
+                              {.title = "Test images: what is taken for what"});
+  weft::plot_mistakes(folder / "mistakes.png", mnist.test_images,
+                      weft::mistakes(mnist.test_labels, probabilities), {},
+                      {.title = "The most confident mistakes: label \xe2\x86\x92 prediction"});
+  weft::plot_filters(folder / "filters.png", model.get_weights()[0],
+                     {.title = "Filters of conv2d"});
+  fmt::print("Drew history.png, confusion.png, mistakes.png and filters.png in {}.\n",
+             folder.string());
+}
+
 /// An image as lines of characters: the brighter, the denser.
 std::string drawn(const Tensor& images, std::int64_t index) {
   constexpr std::string_view shades = " .:-=+*#%@";
@@ -98,19 +117,22 @@ void run(const Options& options) {
 
   model.compile({.optimizer = "adam", .loss = "categorical_crossentropy", .metrics = {"accuracy"}});
 
-  model.fit(train, {.epochs = options.epochs,
-                    .batch_size = options.batch_size,
-                    .validation_data = test,
-                    .seed = options.seed});
+  const nn::History history = model.fit(train, {.epochs = options.epochs,
+                                                .batch_size = options.batch_size,
+                                                .validation_data = test,
+                                                .seed = options.seed});
+  fmt::print("{}\n", nn::diagnosis(history).text());
 
   const nn::Logs score = model.evaluate(test, {.batch_size = options.batch_size, .verbose = 0});
   fmt::print("Test loss: {:.4f}\nTest accuracy: {:.4f}\n", score["loss"], score["accuracy"]);
 
   save_and_load(model, test, options);
 
+  const Tensor probabilities = model.predict(test, {.verbose = 0});
+  draw_pictures(model, history, mnist, probabilities, options);
+
   const std::int64_t shown = std::min<std::int64_t>(10, test.size());
-  const Tensor probabilities = model.predict(test.rows(0, shown), {.verbose = 0});
-  const auto numbers = probabilities.data<float>();
+  const auto numbers = probabilities.data<float>().first(static_cast<std::size_t>(shown * 10));
   std::vector<std::ptrdiff_t> predicted;
   for (auto row = numbers.begin(); row != numbers.end(); row += 10) {
     predicted.push_back(std::max_element(row, row + 10) - row);
@@ -156,7 +178,7 @@ int main(int argc, char** argv) {
                  "Threads to compute with; 0: as many as there are cores")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.add_option("--save", options.save, "Folder for model.h5 and model_weights.h5")
+  app.add_option("--save", options.save, "Folder for model.h5, model_weights.h5 and the pictures")
       ->capture_default_str();
   app.add_flag("--report", options.report, "Say at the end where time and memory went");
   try {

@@ -42,10 +42,18 @@ void Logs::set(std::string_view name, double value) {
   }
 }
 
-const std::vector<double>& History::operator[](std::string_view name) const {
+const History::Series& History::series(std::string_view name) const {
   const auto found = find(series_, name);
   if (found == series_.end()) fail_missing("history", name, series_);
-  return found->values;
+  return *found;
+}
+
+const std::vector<double>& History::operator[](std::string_view name) const {
+  return series(name).values;
+}
+
+const std::vector<int>& History::epochs_of(std::string_view name) const {
+  return series(name).epochs;
 }
 
 bool History::contains(std::string_view name) const noexcept {
@@ -62,8 +70,9 @@ void History::append(int epoch_index, const Logs& logs) {
   epoch.push_back(epoch_index);
   for (const auto& [name, value] : logs) {
     auto found = find(series_, name);
-    if (found == series_.end()) found = series_.insert(found, {name, {}});
+    if (found == series_.end()) found = series_.insert(found, {name, {}, {}});
     found->values.push_back(value);
+    found->epochs.push_back(epoch_index);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "nn/confusion_metrics.hpp"
 #include "nn/constraints.hpp"
 #include "nn/dataset.hpp"
+#include "nn/diagnosis.hpp"
 #include "nn/history.hpp"
 #include "nn/initializers.hpp"
 #include "nn/layer.hpp"

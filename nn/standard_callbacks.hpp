@@ -87,6 +87,25 @@ struct CSVLogger {
   operator Callback() const;
 };
 
+/// Writes what TensorBoard shows, as training goes on: `tensorboard --logdir logs`. In
+/// log_dir/train and log_dir/validation are, each epoch, epoch_loss and so on for all that is
+/// logged, and epoch_learning_rate; of each validation and evaluate(), against the steps so far,
+/// evaluation_loss_vs_iterations and so on. Epochs count from 0. Folders are made; files of earlier
+/// runs stay beside.
+/// It is defined in io/tensorboard.cpp, which must be linked (weft::weft has it).
+///   throws  ArgumentError when it is made, for no log_dir and frequencies out of range; IoError
+///           when it writes
+struct TensorBoard {
+  std::string log_dir = "logs";
+  int histogram_freq = 0;   ///< epochs between histograms of all weights; 0: none
+  bool write_graph = true;  ///< the layers, if they have a form in JSON
+  bool write_steps_per_second = false;
+  /// Batches between batch_loss and so on, means over the epoch so far; nothing: none are written,
+  /// Keras' "epoch". Keras' "batch" is 1.
+  std::optional<std::int64_t> update_freq{};
+  operator Callback() const;
+};
+
 /// Stops at once when the loss is no number any more, or infinite.
 struct TerminateOnNaN {
   operator Callback() const;
