@@ -1,10 +1,15 @@
 #include "io/image.hpp"
 
 #include <png.h>
+#include <turbojpeg.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <memory>
+#include <vector>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -42,22 +47,123 @@ Tensor as_bytes(std::string_view who, const Tensor& image) {
   return bytes;
 }
 
+void check_channels(std::string_view who, int channels) {
+  if (channels == 0 || channels == 1 || channels == 3) return;
+  fail<ArgumentError>("{}: channels must be 0, 1 or 3, not {}", who, channels);
+}
+
+void check_pixels(std::string_view who, const fs::path& file, std::uint64_t width,
+                  std::uint64_t height) {
+  if (width * height <= most_pixels) return;
+  fail<IoError>("{}: \"{}\" has {}x{} pixels, more than {}", who, file.string(), width, height,
+                most_pixels);
+}
+
+std::vector<unsigned char> bytes_of(std::string_view who, const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in), {}};
+  if (!in) fail<IoError>("{}: cannot read \"{}\"", who, file.string());
+  return bytes;
+}
+
 }  // namespace
 
-Tensor read_png(const fs::path& file, int channels) {
-  if (channels != 0 && channels != 1 && channels != 3) {
-    fail<ArgumentError>("read_png: channels must be 0, 1 or 3, not {}", channels);
+Tensor read_jpeg(const fs::path& file, int channels) {
+  check_channels("read_jpeg", channels);
+  const std::vector<unsigned char> bytes = bytes_of("read_jpeg", file);
+  const std::unique_ptr<void, int (*)(tjhandle)> decoder(tjInitDecompress(), tjDestroy);
+  const auto refuse = [&](std::string_view what) {
+    fail<IoError>("read_jpeg: cannot read \"{}\": {}", file.string(), what);
+  };
+  int width = 0, height = 0, sampling = 0, colors = 0;
+  if (!decoder || tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height,
+                                      &sampling, &colors) != 0) {
+    refuse(tjGetErrorStr2(decoder.get()));
   }
+  if (colors == TJCS_CMYK || colors == TJCS_YCCK) refuse("it has four inks, not three colours");
+  check_pixels("read_jpeg", file, static_cast<std::uint64_t>(width),
+               static_cast<std::uint64_t>(height));
+  const bool color = channels == 0 ? colors != TJCS_GRAY : channels == 3;
+  Tensor image(Type{DType::u8, {height, width, color ? 3 : 1}});
+  if (tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.data<std::uint8_t>().data(),
+                    width, 0, height, color ? TJPF_RGB : TJPF_GRAY, TJFLAG_STOPONWARNING) != 0) {
+    refuse(tjGetErrorStr2(decoder.get()));
+  }
+  return image;
+}
+
+Tensor read_image(const fs::path& file, int channels) {
+  check_channels("read_image", channels);
+  std::ifstream in(file, std::ios::binary);
+  std::array<char, 4> start{};
+  if (!in.read(start.data(), start.size())) {
+    fail<IoError>("read_image: cannot read \"{}\": {}", file.string(),
+                  fs::exists(file) ? "it has less than 4 bytes" : "there is no such file");
+  }
+  if (std::memcmp(start.data(), "\x89PNG", 4) == 0) return read_png(file, channels);
+  if (std::memcmp(start.data(), "\xff\xd8\xff", 3) == 0) return read_jpeg(file, channels);
+  fail<IoError>("read_image: \"{}\" is neither PNG nor JPEG", file.string());
+}
+
+Tensor resized(const Tensor& image, std::int64_t height, std::int64_t width) {
+  const Shape& shape = image.shape();
+  if (image.dtype() != DType::u8) {
+    fail<TypeError>("resized: pixels must be u8, not {}", image.dtype());
+  }
+  if (shape.rank() != 3 || shape.elements() == 0) {
+    fail<ShapeError>("resized: a picture is [H,W,C], not {}", shape);
+  }
+  if (height < 1 || width < 1) {
+    fail<ArgumentError>("resized: a size must be at least 1x1, not {}x{}", height, width);
+  }
+  /// The two pixels that one comes of, and how much of it is the second's.
+  struct Between {
+    std::int64_t first, second;
+    float part;
+  };
+  const auto between = [](std::int64_t to, std::int64_t from) {
+    std::vector<Between> all;
+    for (std::int64_t i = 0; i < to; ++i) {
+      const double at =
+          (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) -
+          0.5;
+      const auto first = static_cast<std::int64_t>(std::floor(at));
+      all.push_back({std::clamp<std::int64_t>(first, 0, from - 1),
+                     std::clamp<std::int64_t>(first + 1, 0, from - 1),
+                     static_cast<float>(at - std::floor(at))});
+    }
+    return all;
+  };
+  const std::vector<Between> rows = between(height, shape[0]), columns = between(width, shape[1]);
+  const std::int64_t channels = shape[2];
+  Tensor result(Type{DType::f32, {height, width, channels}});
+  const auto from = image.data<std::uint8_t>();
+  const auto pixel = [&](std::int64_t y, std::int64_t x, std::int64_t c) {
+    return static_cast<float>(from[static_cast<std::size_t>((y * shape[1] + x) * channels + c)]);
+  };
+  float* out = result.data<float>().data();
+  for (const Between& row : rows) {
+    for (const Between& column : columns) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const auto line = [&](std::int64_t y) {
+          return (1 - column.part) * pixel(y, column.first, c) +
+                 column.part * pixel(y, column.second, c);
+        };
+        *out++ = (1 - row.part) * line(row.first) + row.part * line(row.second);
+      }
+    }
+  }
+  return result;
+}
+
+Tensor read_png(const fs::path& file, int channels) {
+  check_channels("read_png", channels);
   Png png;
   const auto refuse = [&] {
     fail<IoError>("read_png: cannot read \"{}\": {}", file.string(), png.image.message);
   };
   if (png_image_begin_read_from_file(&png.image, file.c_str()) == 0) refuse();
-  const std::uint64_t pixels = std::uint64_t{png.image.width} * png.image.height;
-  if (pixels > most_pixels) {
-    fail<IoError>("read_png: \"{}\" has {}x{} pixels, more than {}", file.string(), png.image.width,
-                  png.image.height, most_pixels);
-  }
+  check_pixels("read_png", file, png.image.width, png.image.height);
   const bool color =
       channels == 0 ? (png.image.format & PNG_FORMAT_FLAG_COLOR) != 0 : channels == 3;
   png.image.format = color ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;

@@ -1,4 +1,4 @@
-// Pictures: PNG files and sheets of small images.
+// Pictures: PNG and JPEG files, their sizes, and sheets of small images.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,19 @@ namespace weft {
 ///   throws    ArgumentError for other channels; IoError for a file that is missing, is no PNG, is
 ///             damaged, or holds more than 2^28 pixels
 Tensor read_png(const std::filesystem::path& file, int channels = 0);
+
+/// A JPEG file, as read_png() a PNG file; colours of 4 inks are refused.
+Tensor read_jpeg(const std::filesystem::path& file, int channels = 0);
+
+/// A file of either kind: the content says which, not the name. Throws as they do.
+Tensor read_image(const std::filesystem::path& file, int channels = 0);
+
+/// A picture in another size. Between the centres of pixels, which keep their relative places,
+/// numbers are interpolated linearly, as Keras' `bilinear` does it.
+///   image   u8[H,W,C]
+///   returns f32[height,width,C], of numbers from 0 to 255
+///   throws  ShapeError or TypeError for another tensor; ArgumentError for a size below 1
+Tensor resized(const Tensor& image, std::int64_t height, std::int64_t width);
 
 /// Writes a picture as PNG, atomically.
 ///   image   u8[H,W], u8[H,W,1] or u8[H,W,3]; or f32 of such a shape, 0 for black and 1 for white

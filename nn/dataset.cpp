@@ -138,12 +138,22 @@ Column::Column(Tensor data) : data_(std::move(data)) {
     fail<ShapeError>("dataset: a tensor with one row per sample is needed, not a scalar");
   }
   size_ = data_.shape()[0];
-  row_elements_ = size_ == 0 ? 0 : data_.elements() / size_;
+  row_shape_ = Shape(std::span<const std::int64_t>(data_.shape().begin() + 1, data_.shape().end()));
+  row_elements_ = row_shape_.elements();
 }
 
-Shape Column::row_shape() const {
-  return Shape(std::span<const std::int64_t>(data_.shape().begin() + 1, data_.shape().end()));
+Column::Column(std::shared_ptr<const Source> source, std::size_t column)
+    : source_(std::move(source)), column_(column), size_(source_->size()) {
+  const std::vector<Shape> shapes = source_->row_shapes();
+  if (column >= shapes.size()) {
+    fail<ArgumentError>("dataset: a source of {} columns has none of number {}", shapes.size(),
+                        column);
+  }
+  row_shape_ = shapes[column];
+  row_elements_ = row_shape_.elements();
 }
+
+Shape Column::row_shape() const { return row_shape_; }
 
 Column Column::scaled(float scale, float offset) const {
   Column result = *this;
@@ -159,6 +169,143 @@ Column Column::rows(std::int64_t first, std::int64_t last) const {
   return result;
 }
 
+Column Column::picked(std::span<const std::int64_t> rows) const {
+  auto all = std::make_shared<std::vector<std::int64_t>>();
+  all->reserve(rows.size());
+  for (const std::int64_t row : rows) {
+    if (row < 0 || row >= size_) {
+      fail<ArgumentError>("dataset: there is no sample {} among {}", row, size_);
+    }
+    all->push_back(stored(row));
+  }
+  Column result = *this;
+  result.first_ = 0;
+  result.size_ = static_cast<std::int64_t>(all->size());
+  result.picked_ = std::move(all);
+  return result;
+}
+
+namespace {
+
+/// What a function makes of the rows of another column.
+class Mapped final : public Source {
+ public:
+  Mapped(Column from, Shape row_shape, MapRow function)
+      : from_(std::move(from)), row_shape_(std::move(row_shape)), function_(std::move(function)) {}
+  std::int64_t size() const override { return from_.size(); }
+  std::vector<Shape> row_shapes() const override { return {row_shape_}; }
+  void read(std::int64_t sample, Random& random,
+            std::span<const std::span<float>> rows) const override {
+    std::vector<float> row(static_cast<std::size_t>(from_.row_shape().elements()));
+    from_.take_row(sample, row, random);
+    function_(row, rows[0], random);
+  }
+
+ private:
+  Column from_;
+  Shape row_shape_;
+  MapRow function_;
+};
+
+class Generated final : public Source {
+ public:
+  Generated(std::int64_t size, std::vector<Shape> row_shapes, MakeSample make)
+      : size_(size), row_shapes_(std::move(row_shapes)), make_(std::move(make)) {}
+  std::int64_t size() const override { return size_; }
+  std::vector<Shape> row_shapes() const override { return row_shapes_; }
+  void read(std::int64_t sample, Random& random,
+            std::span<const std::span<float>> rows) const override {
+    make_(sample, random, rows);
+  }
+
+ private:
+  std::int64_t size_;
+  std::vector<Shape> row_shapes_;
+  MakeSample make_;
+};
+
+/// The same for a sample of a pass, whichever thread makes it.
+Random random_of(std::uint64_t pass, std::int64_t sample) {
+  constexpr std::uint64_t golden = 0x9e3779b97f4a7c15u;  // spreads near numbers over all bits
+  return Random(pass ^ (static_cast<std::uint64_t>(sample) + 1) * golden);
+}
+
+}  // namespace
+
+Column Column::mapped(const Shape& row_shape, MapRow function) const {
+  return Column(std::make_shared<Mapped>(*this, row_shape, std::move(function)));
+}
+
+void Column::take_row(std::int64_t row, std::span<float> to, Random& random) const {
+  const std::int64_t at = stored(row);
+  if (!source_) {
+    with_element_type(dtype(), [&](auto* type) {
+      using From = std::remove_pointer_t<decltype(type)>;
+      convert(reinterpret_cast<const From*>(data_.bytes()) + at * row_elements_, to.data(),
+              row_elements_, scale_, offset_);
+    });
+    return;
+  }
+  const std::vector<Shape> shapes = source_->row_shapes();
+  std::vector<std::vector<float>> others(shapes.size());
+  std::vector<std::span<float>> rows(shapes.size());
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    if (i == column_) {
+      rows[i] = to;
+    } else {
+      others[i].resize(static_cast<std::size_t>(shapes[i].elements()));
+      rows[i] = others[i];
+    }
+  }
+  source_->read(at, random, rows);
+  if (is_scaled()) {
+    for (float& number : to) number = number * scale_ + offset_;
+  }
+}
+
+void Column::make(std::span<const Column> columns, std::span<const std::int64_t> rows,
+                  std::span<Tensor> to, std::uint64_t pass) {
+  std::vector<bool> done(columns.size());
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    if (done[c]) continue;
+    const Column& first = columns[c];
+    if (!first.source_) {
+      first.take(rows, to[c], 0, pass);
+      continue;
+    }
+    // All columns of the samples that this one is of.
+    const std::vector<Shape> shapes = first.source_->row_shapes();
+    std::vector<std::optional<std::size_t>> place(shapes.size());
+    for (std::size_t i = c; i < columns.size(); ++i) {
+      const Column& other = columns[i];
+      if (other.source_ != first.source_ || other.picked_ != first.picked_ ||
+          other.first_ != first.first_ || place[other.column_]) {
+        continue;
+      }
+      place[other.column_] = i;
+      done[i] = true;
+    }
+    std::vector<std::vector<float>> unwanted(shapes.size());
+    std::vector<std::span<float>> spans(shapes.size());
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const auto elements = static_cast<std::size_t>(shapes[i].elements());
+        if (!place[i]) unwanted[i].resize(elements);
+        spans[i] = place[i] ? to[*place[i]].data<float>().subspan(row * elements, elements)
+                            : std::span<float>(unwanted[i]);
+      }
+      const std::int64_t sample = first.stored(rows[row]);
+      Random random = random_of(pass, sample);
+      first.source_->read(sample, random, spans);
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        if (!place[i] || !columns[*place[i]].is_scaled()) continue;
+        const Column& column = columns[*place[i]];
+        for (float& number : spans[i]) number = number * column.scale_ + column.offset_;
+      }
+    }
+  }
+}
+
 void Column::take(std::span<const std::int64_t> rows, Tensor& batch) const {
   const auto count = static_cast<std::int64_t>(rows.size());
   if (batch.elements() != count * row_elements_) {
@@ -168,16 +315,29 @@ void Column::take(std::span<const std::int64_t> rows, Tensor& batch) const {
   take(rows, batch, 0);
 }
 
-void Column::take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at) const {
+void Column::take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at,
+                  std::uint64_t pass) const {
   const auto count = static_cast<std::int64_t>(rows.size());
   if (at < 0 || batch.elements() < (at + count) * row_elements_) {
     fail<ShapeError>("dataset: {} rows of {} elements do not fit into {} from row {} on", count,
                      row_elements_, batch.type(), at);
   }
+  if (source_) {
+    const auto numbers = batch.data<float>();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      Random random = random_of(pass, stored(rows[i]));
+      take_row(rows[i],
+               numbers.subspan(
+                   (static_cast<std::size_t>(at) + i) * static_cast<std::size_t>(row_elements_),
+                   static_cast<std::size_t>(row_elements_)),
+               random);
+    }
+    return;
+  }
   with_element_type(dtype(), [&](auto* type) {
     using From = std::remove_pointer_t<decltype(type)>;
     const auto row = [&](std::size_t i) {
-      return reinterpret_cast<const From*>(data_.bytes()) + (first_ + rows[i]) * row_elements_;
+      return reinterpret_cast<const From*>(data_.bytes()) + stored(rows[i]) * row_elements_;
     };
     const auto copy = [&]<class To>(std::span<To> to) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -198,17 +358,29 @@ Dataset::Dataset(Tensor x, Tensor y, Tensor sample_weight)
     : Dataset(std::vector{std::move(x)}, y ? std::vector{y} : std::vector<Tensor>{},
               sample_weight ? std::vector{sample_weight} : std::vector<Tensor>{}) {}
 
-Dataset::Dataset(std::vector<Tensor> x, std::vector<Tensor> y, std::vector<Tensor> sample_weight) {
-  if (sample_weight.size() > 1 && sample_weight.size() != y.size()) {
+namespace {
+
+std::vector<Column> columns_of(std::vector<Tensor> tensors, bool may_be_none = false) {
+  std::vector<Column> columns;
+  for (Tensor& tensor : tensors) {
+    columns.push_back(may_be_none && !tensor ? Column() : Column(std::move(tensor)));
+  }
+  return columns;
+}
+
+}  // namespace
+
+Dataset::Dataset(std::vector<Tensor> x, std::vector<Tensor> y, std::vector<Tensor> sample_weight)
+    : Dataset(columns_of(std::move(x)), columns_of(std::move(y)),
+              columns_of(std::move(sample_weight), true)) {}
+
+Dataset::Dataset(std::vector<Column> x, std::vector<Column> y, std::vector<Column> sample_weight)
+    : x_(std::move(x)), y_(std::move(y)), weights_(std::move(sample_weight)) {
+  if (weights_.size() > 1 && weights_.size() != y_.size()) {
     fail<ArgumentError>(
         "dataset: there are {} targets, so sample weights must be one for all or {}, "
         "not {}",
-        y.size(), y.size(), sample_weight.size());
-  }
-  for (Tensor& tensor : x) x_.emplace_back(std::move(tensor));
-  for (Tensor& tensor : y) y_.emplace_back(std::move(tensor));
-  for (Tensor& tensor : sample_weight) {
-    weights_.push_back(tensor ? Column(std::move(tensor)) : Column());
+        y_.size(), y_.size(), weights_.size());
   }
   const auto check = [&](std::string_view name, const std::vector<Column>& columns) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
@@ -239,6 +411,31 @@ const Column& Dataset::sample_weight(std::size_t target) const {
   return weights_[weights_.size() == 1 ? 0 : target];
 }
 
+Dataset Dataset::generate(std::int64_t size, std::vector<Shape> x, std::vector<Shape> y,
+                          MakeSample make) {
+  if (size < 1) fail<ArgumentError>("generate: size must be at least 1, not {}", size);
+  if (x.empty()) fail<ArgumentError>("generate: at least one shape of x is needed");
+  if (!make) fail<ArgumentError>("generate: a function is needed that makes samples");
+  const std::size_t inputs = x.size();
+  x.insert(x.end(), y.begin(), y.end());
+  const auto source = std::make_shared<Generated>(size, x, std::move(make));
+  std::vector<Column> columns;
+  for (std::size_t i = 0; i < x.size(); ++i) columns.emplace_back(source, i);
+  const auto middle = columns.begin() + static_cast<std::ptrdiff_t>(inputs);
+  return Dataset(std::vector(columns.begin(), middle), std::vector(middle, columns.end()));
+}
+
+template <class F>
+Dataset Dataset::each(F f) const {
+  Dataset result = *this;
+  for (std::vector<Column>* columns : {&result.x_, &result.y_, &result.weights_}) {
+    for (Column& column : *columns) {
+      if (column) column = f(column);
+    }
+  }
+  return result;
+}
+
 Dataset Dataset::scaled(float scale, float offset) const {
   Dataset result = *this;
   for (Column& x : result.x_) x = x.scaled(scale, offset);
@@ -249,12 +446,36 @@ Dataset Dataset::rows(std::int64_t first, std::int64_t last) const {
   if (first < 0 || first > last || last > size()) {
     fail<ArgumentError>("dataset: there are no samples {} to {} among {}", first, last - 1, size());
   }
+  return each([&](const Column& column) { return column.rows(first, last); });
+}
+
+Dataset Dataset::shuffled(std::uint64_t seed) const {
+  std::vector<std::int64_t> order = all_rows(size());
+  Random random(seed, "shuffled");
+  shuffle(order, random);
+  return each([&](const Column& column) { return column.picked(order); });
+}
+
+Dataset Dataset::mapped(MapRow function, std::optional<Shape> row_shape, std::size_t input) const {
+  if (!function) fail<ArgumentError>("mapped: a function is needed that maps a row of x");
+  const Shape shape = row_shape.value_or(x(input).row_shape());
   Dataset result = *this;
-  for (Column& x : result.x_) x = x.rows(first, last);
-  for (Column& y : result.y_) y = y.rows(first, last);
-  for (Column& weight : result.weights_) {
-    if (weight) weight = weight.rows(first, last);
+  result.x_[input] = x(input).mapped(shape, std::move(function));
+  return result;
+}
+
+Dataset Dataset::augmented(const Augmentation& augmentation) const {
+  return mapped(augment(augmentation, x().row_shape()));
+}
+
+Dataset Dataset::prefetched(int batches, int threads) const {
+  if (batches < 0 || threads < 1) {
+    fail<ArgumentError>("prefetched: at least 0 batches and 1 thread are needed, not {} and {}",
+                        batches, threads);
   }
+  Dataset result = *this;
+  result.ahead_ = batches;
+  result.threads_ = threads;
   return result;
 }
 

@@ -1,42 +1,73 @@
-// Dataset: samples with their targets, kept as they came and turned to f32 as a batch is taken.
+// Dataset: samples with their targets, kept as they came and turned to f32 as a batch is taken, or
+// made only then: read from files, generated, augmented.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "graph/tensor.hpp"
+#include "nn/augmentation.hpp"
+#include "nn/source.hpp"
 
 namespace weft::nn {
 
-/// A tensor of one row per sample, or a range of its rows. Shares the tensor's memory.
+/// One row per sample: those of a tensor, whose memory is shared, or what a Source makes.
 class Column {
  public:
   Column() = default;
   /// Throws ShapeError for a scalar.
   explicit Column(Tensor data);
+  /// A column of a source. Throws ArgumentError if it has none of that number.
+  explicit Column(std::shared_ptr<const Source> source, std::size_t column = 0);
 
-  explicit operator bool() const noexcept { return static_cast<bool>(data_); }
+  explicit operator bool() const noexcept { return static_cast<bool>(data_) || source_; }
   std::int64_t size() const noexcept { return size_; }  ///< rows
-  DType dtype() const noexcept { return data_.dtype(); }
+  DType dtype() const noexcept { return source_ ? DType::f32 : data_.dtype(); }
   Shape row_shape() const;
   bool is_scaled() const noexcept { return scale_ != 1 || offset_ != 0; }
+  /// Are rows made as they are needed?
+  bool is_made() const noexcept { return source_ != nullptr; }
 
   /// The same rows, taken as number * scale + offset.
   Column scaled(float scale, float offset = 0) const;
   Column rows(std::int64_t first, std::int64_t last) const;
+  /// These rows, in this order.
+  Column picked(std::span<const std::int64_t> rows) const;
+  /// What a function makes of each row.
+  Column mapped(const Shape& row_shape, MapRow function) const;
+
   /// Copies rows, one after the other, into `batch`: f32, or s32 if the data are integers unscaled.
-  /// Allocates nothing. Throws ShapeError if `batch` has not as many elements.
+  /// Allocates nothing, unless they are made. What is random in them follows from `pass`, a number
+  /// for each time that the data are gone through. Throws ShapeError if `batch` has not as many
+  /// elements.
   void take(std::span<const std::int64_t> rows, Tensor& batch) const;
   /// The same into a part of a larger `batch`, from its row `at` on. Throws ShapeError if they go
   /// beyond its end.
-  void take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at) const;
+  void take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at,
+            std::uint64_t pass = 0) const;
+  /// One row as f32, made with that randomness.
+  void take_row(std::int64_t row, std::span<float> to, Random& random) const;
+
+  /// Makes some rows of several columns at once, so that a sample that has rows in several of them
+  /// is made once; `to` has a tensor for each, from its row 0 on.
+  static void make(std::span<const Column> columns, std::span<const std::int64_t> rows,
+                   std::span<Tensor> to, std::uint64_t pass);
 
  private:
+  std::int64_t stored(std::int64_t row) const noexcept {
+    return picked_ ? (*picked_)[static_cast<std::size_t>(first_ + row)] : first_ + row;
+  }
+
   Tensor data_;
+  std::shared_ptr<const Source> source_;
+  std::size_t column_ = 0;                                     // of the source
+  std::shared_ptr<const std::vector<std::int64_t>> picked_{};  // which rows, if not all in order
+  Shape row_shape_;
   std::int64_t first_ = 0, size_ = 0, row_elements_ = 0;
   float scale_ = 1, offset_ = 0;
 };
@@ -60,6 +91,16 @@ class Dataset {
   ///   throws  ShapeError as above; ArgumentError for another number of weights
   Dataset(std::vector<Tensor> x, std::vector<Tensor> y, std::vector<Tensor> sample_weight = {});
 
+  /// The same of columns, some of which may be made as they are needed.
+  Dataset(std::vector<Column> x, std::vector<Column> y, std::vector<Column> sample_weight = {});
+  /// Samples that a function makes, of rows of these shapes, all f32.
+  ///   size  how many an epoch has
+  ///
+  ///   auto circles = nn::Dataset::generate(1000, {{28, 28, 1}}, {{1}},
+  ///       [](std::int64_t, nn::Random& random, auto rows) { draw(random, rows[0], rows[1]); });
+  static Dataset generate(std::int64_t size, std::vector<Shape> x, std::vector<Shape> y,
+                          MakeSample make);
+
   std::int64_t size() const noexcept { return x_.empty() ? 0 : x_[0].size(); }
   std::size_t inputs() const noexcept { return x_.size(); }
   std::size_t targets() const noexcept { return y_.size(); }
@@ -78,6 +119,22 @@ class Dataset {
   /// The samples before the last `fraction` of all, and those: Keras' validation_split.
   /// Throws ArgumentError if either would be empty.
   std::pair<Dataset, Dataset> split(double fraction) const;
+  /// The same samples in a random order, which follows from the seed: before a split of data that
+  /// are sorted by class.
+  Dataset shuffled(std::uint64_t seed = 0) const;
+  /// The same data with what a function makes of each row of x, as batches are taken.
+  ///   row_shape  of what it makes; none: as x's
+  ///   input      which x
+  Dataset mapped(MapRow function, std::optional<Shape> row_shape = {}, std::size_t input = 0) const;
+  /// The same data with images turned, shifted, ... anew in each epoch (nn/augmentation.hpp).
+  /// Throws as augment() does.
+  Dataset augmented(const Augmentation& augmentation) const;
+  /// How data that are made as they are needed are made: `batches` ahead of the step that needs
+  /// them, in `threads` of their own, 2 and 1 by default; 0 batches: within the step. No result
+  /// depends on it. Throws ArgumentError for a number below 0, or no thread.
+  Dataset prefetched(int batches, int threads = 1) const;
+  int prefetched_batches() const noexcept { return ahead_; }
+  int prefetch_threads() const noexcept { return threads_; }
   /// The same data, where sample weights are also multiplied by what each sample's class counts.
   ///   classes  how many there are; 0: any number
   ///   throws   ArgumentError for a class that is not there, weights below 0 or not finite, and
@@ -86,7 +143,11 @@ class Dataset {
   Dataset class_weighted(const ClassWeight& weights, std::int64_t classes = 0) const;
 
  private:
+  template <class F>
+  Dataset each(F f) const;  ///< f of every column
+
   std::vector<Column> x_, y_, weights_;
+  int ahead_ = 2, threads_ = 1;
 };
 
 /// One-hot vectors: f32 of labels' shape (less a last axis of size 1) and an axis of `classes`.

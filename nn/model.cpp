@@ -541,10 +541,11 @@ void Model::check_numbers(const Dataset& data) const {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     about_output(outputs[i], outputs.size() > 1, [&] {
       const Loss& loss = loss_of(outputs[i]);
-      if (loss.integer_targets) {
+      if (loss.integer_targets && !data.y(i).is_made()) {
         check_labels(data.y(i), outputs_[i].shape[-1], loss.ignore_class);
       }
-      if (const Column& weights = data.sample_weight(i)) check_sample_weights(weights);
+      const Column& weights = data.sample_weight(i);
+      if (weights && !weights.is_made()) check_sample_weights(weights);
     });
   }
 }

@@ -322,6 +322,7 @@ class Model {
     std::vector<Log> logs;  // of its outputs
   };
   struct Run;
+  class MadeRows;
 
   /// How one output is trained.
   struct Objective {
@@ -343,6 +344,7 @@ class Model {
   void prepare(std::string_view who, const Dataset& data, bool with_targets);
   void check_shapes(std::string_view who, const Dataset& data, bool with_targets);
   void check_numbers(const Dataset& data) const;
+  void check_made(const Dataset& data, const MadeRows& made) const;
   const Loss& loss_of(const std::string& output) const;
   TargetTypes target_types(const Dataset& data, std::int64_t batch) const;
   Dataset class_weighted(const Dataset& data, const ClassWeight& weights) const;

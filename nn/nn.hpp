@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nn/activations.hpp"
+#include "nn/augmentation.hpp"
 #include "nn/callbacks.hpp"
 #include "nn/confusion_metrics.hpp"
 #include "nn/constraints.hpp"

@@ -5,6 +5,7 @@
 
 #include "graph/print.hpp"
 #include "nn/model.hpp"
+#include "nn/prefetch.hpp"
 #include "nn/shapes.hpp"
 
 namespace weft::nn {
@@ -60,6 +61,83 @@ const std::vector<Callback> no_callbacks;
 
 }  // namespace
 
+/// Rows that are made as they are needed, of all columns of a data set that has such, batch by
+/// batch: ahead, or when it is their turn.
+class Model::MadeRows {
+ public:
+  MadeRows(const Dataset& data, std::span<const std::int64_t> order, std::int64_t batch_size,
+           std::uint64_t seed, std::int64_t iteration, bool with_targets)
+      : order_(order),
+        batch_size_(batch_size),
+        pass_(Random(seed, fmt::format("pass {}", iteration)).bits()) {
+    const auto add = [&](const Column& column) {
+      if (!column.is_made()) return;
+      places_.emplace_back(&column, columns_.size());
+      columns_.push_back(column);
+    };
+    for (std::size_t i = 0; i < data.inputs(); ++i) add(data.x(i));
+    for (std::size_t i = 0; with_targets && i < data.targets(); ++i) {
+      add(data.y(i));
+      if (i < data.sample_weights()) add(data.sample_weight(i));
+    }
+    if (columns_.empty() || data.prefetched_batches() == 0) return;
+    prefetcher_.emplace(columns_, order, batch_size, pass_, data.prefetched_batches(),
+                        data.prefetch_threads());
+  }
+
+  /// Goes on to the next batch. Throws what making it throws.
+  void next() {
+    if (columns_.empty()) return;
+    if (prefetcher_) {
+      batch_ = prefetcher_->next();
+      return;
+    }
+    const auto count = std::min(order_.size(), static_cast<std::size_t>(batch_size_));
+    make_batch(columns_, order_.first(count), pass_, own_);
+    order_ = order_.subspan(count);
+    batch_ = own_;
+  }
+  /// Of this batch; nullptr for a column that is not made.
+  const Tensor* batch(const Column& column) const {
+    for (const auto& [made, place] : places_) {
+      if (made == &column) return &batch_[place];
+    }
+    return nullptr;
+  }
+  /// Rows of this batch, which are those of `to` from `first` on.
+  void take(const Column& column, std::span<const std::int64_t> rows, Tensor& to,
+            std::int64_t first) const {
+    const Tensor* made = batch(column);
+    if (made == nullptr) return column.take(rows, to, first);
+    const std::int64_t row = column.row_shape().elements();
+    const auto from = made->data<float>().subspan(static_cast<std::size_t>(first * row),
+                                                  rows.size() * static_cast<std::size_t>(row));
+    std::ranges::copy(from, to.data<float>().begin() + first * row);
+  }
+
+ private:
+  std::span<const std::int64_t> order_;
+  std::int64_t batch_size_;
+  std::uint64_t pass_;
+  std::vector<Column> columns_{};
+  std::vector<std::pair<const Column*, std::size_t>> places_{};
+  std::optional<Prefetcher> prefetcher_{};
+  std::vector<Tensor> own_{};
+  std::span<const Tensor> batch_{};
+};
+
+/// What a whole data set is asked in prepare(), of targets that were not there then.
+void Model::check_made(const Dataset& data, const MadeRows& made) const {
+  for (std::size_t i = 0; i < data.targets(); ++i) {
+    if (!data.y(i).is_made()) continue;
+    const Tensor* batch = made.batch(data.y(i));
+    const Loss& loss = loss_of(output_names()[i]);
+    if (batch != nullptr && loss.integer_targets) {
+      check_labels(Column(*batch), outputs_[i].shape[-1], loss.ignore_class);
+    }
+  }
+}
+
 /// One pass over a data set.
 struct Model::Run {
   Mode mode;
@@ -85,19 +163,20 @@ Logs Model::run(const Run& run) {
   std::shared_ptr<Compiled> step;
   std::vector<std::byte*> predictions = run.predictions;
   std::span<const std::int64_t> rows;  // of the batch at hand
+  MadeRows made(run.data, run.order, run.batch_size, run.seed, run.iteration,
+                run.mode != Mode::predict);
   // Each replica gathers its own slice, in its own thread.
   const std::function<void(std::size_t)> gather = [&](std::size_t replica) {
     const auto [first, count] = slice_of(static_cast<std::int64_t>(rows.size()),
                                          step->executable.statistics().replicas, replica);
     const auto own = rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < step->x.size(); ++i) {
-      if (step->x[i]) run.data.x(i).take(own, step->x[i], first);
-    }
-    for (std::size_t i = 0; i < step->y.size(); ++i) {
-      if (step->y[i]) run.data.y(i).take(own, step->y[i], first);
-    }
+    const auto take = [&](const Column& column, Tensor& to) {
+      if (to) made.take(column, own, to, first);
+    };
+    for (std::size_t i = 0; i < step->x.size(); ++i) take(run.data.x(i), step->x[i]);
+    for (std::size_t i = 0; i < step->y.size(); ++i) take(run.data.y(i), step->y[i]);
     for (std::size_t i = 0; i < step->weights.size(); ++i) {
-      if (step->weights[i]) run.data.sample_weight(i).take(own, step->weights[i], first);
+      take(run.data.sample_weight(i), step->weights[i]);
     }
   };
   for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
@@ -112,6 +191,8 @@ Logs Model::run(const Run& run) {
     }
 
     rows = run.order.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    made.next();
+    if (run.mode != Mode::predict) check_made(run.data, made);
     write_key(step->random_key, run.seed, run.iteration + batch);
     write_step(step->random_step, run.iteration + batch);
     step->executable.step(gather);

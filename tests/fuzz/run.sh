@@ -9,9 +9,9 @@ seconds=${1:-60}
 
 source cmake/setup.sh
 install_missing "${weft_packages[@]}"
-install_missing clang-14 libclang-rt-14-dev libomp-14-dev || true
-if ! command -v clang++-14 >/dev/null; then
-  echo "fuzz: SKIPPED: there is no clang++-14, and it could not be installed"
+install_missing clang-16 libclang-rt-16-dev libomp-16-dev || true
+if ! command -v clang++-16 >/dev/null; then
+  echo "fuzz: SKIPPED: there is no clang++-16, and it could not be installed"
   exit 0
 fi
 cmake --preset fuzz
@@ -27,20 +27,20 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/fuzz/lsan.supp:print_suppressions=0
 "$build"/tests/fuzz/weft_fuzz_seeds "$seeds/json" "$seeds/files"
 
 status=0
-fuzz() { # fuzz <kind> <option>...
-  local kind=$1 log=$build/fuzz-$1.log
-  shift
-  "$build"/tests/fuzz/weft_fuzz "$corpus/$kind" "$seeds/$kind" -max_total_time=$((seconds / 2)) \
+fuzz() { # fuzz <kind> <look for leaks: 0 or 1> <option>...
+  local kind=$1 leaks=$2 log=$build/fuzz-$1.log
+  shift 2
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "$build"/tests/fuzz/weft_fuzz "$corpus/$kind" "$seeds/$kind" -max_total_time=$((seconds / 2)) \
     -max_len=80000 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -artifact_prefix="$found/$kind-" \
     -print_final_stats=1 -verbosity=0 "$@" >"$log" 2>&1 || {
     status=1
     tail -n 60 "$log"
   }
-  echo "fuzz: $kind: $(awk '/stat::number_of_executed_units/ { print $2 }' "$log") files in" \
+  echo "fuzz: $kind: $(awk '/stat::number_of_executed_units/ { count = $2 } END { print count }' "$log") files in" \
     "$((seconds / 2)) s, a corpus of $(find "$corpus/$kind" -type f | wc -l), found" \
     "$(find "$found" -name "$kind-*" | wc -l)"
 }
-fuzz json -only_ascii=1 -dict=tests/fuzz/keras.dict
+fuzz json 1 -only_ascii=1 -dict=tests/fuzz/keras.dict
 # libhdf5 keeps what it once needed, which is no leak, but looks like one.
-fuzz files -detect_leaks=0
+fuzz files 0 -detect_leaks=0
 exit $status

@@ -1,0 +1,216 @@
+// Data sets of pictures and of tables.
+#include "io/image_folder.hpp"
+
+#include <doctest/doctest.h>
+
+#include <turbojpeg.h>
+#include <fstream>
+
+#include "io/csv.hpp"
+#include "io/image.hpp"
+#include "nn/nn.hpp"
+#include "tests/io_files.hpp"
+
+namespace weft::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+Tensor picture(std::int64_t height, std::int64_t width, std::int64_t channels, int start = 0) {
+  Tensor image(Type{DType::u8, {height, width, channels}});
+  int number = start;
+  for (std::uint8_t& byte : image.data<std::uint8_t>()) byte = static_cast<std::uint8_t>(number++);
+  return image;
+}
+
+void write_jpeg(const fs::path& file, const Tensor& image) {
+  const auto color = image.shape()[2] == 3;
+  tjhandle encoder = tjInitCompress();
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+  REQUIRE(tjCompress2(encoder, image.data<std::uint8_t>().data(),
+                      static_cast<int>(image.shape()[1]), 0, static_cast<int>(image.shape()[0]),
+                      color ? TJPF_RGB : TJPF_GRAY, &bytes, &size, color ? TJSAMP_444 : TJSAMP_GRAY,
+                      100, 0) == 0);
+  put(file, std::string(reinterpret_cast<char*>(bytes), size));
+  tjFree(bytes);
+  tjDestroy(encoder);
+}
+
+std::vector<float> row_of(const nn::Column& column, std::int64_t row) {
+  Tensor batch(Type{DType::f32, {1, column.row_shape().elements()}});
+  const std::vector<std::int64_t> rows{row};
+  column.take(rows, batch);
+  const auto numbers = std::as_const(batch).data<float>();
+  return {numbers.begin(), numbers.end()};
+}
+
+TEST_CASE("jpeg: what was written is read, nearly") {
+  const TemporaryFolder folder;
+  for (const std::int64_t channels : {1, 3}) {
+    CAPTURE(channels);
+    Tensor image(Type{DType::u8, {16, 24, channels}});
+    for (std::int64_t i = 0; i < image.elements(); ++i) {
+      image.data<std::uint8_t>()[static_cast<std::size_t>(i)] =
+          static_cast<std::uint8_t>(40 + i * 160 / image.elements());
+    }
+    write_jpeg(folder / "a.jpg", image);
+    const Tensor seen = read_jpeg(folder / "a.jpg");
+    CHECK(seen.shape() == image.shape());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(image.elements()); ++i) {
+      CHECK(std::abs(seen.data<std::uint8_t>()[i] - image.data<std::uint8_t>()[i]) <= 3);
+    }
+    CHECK(read_jpeg(folder / "a.jpg", 1).shape() == Shape{16, 24, 1});
+    CHECK(read_jpeg(folder / "a.jpg", 3).shape() == Shape{16, 24, 3});
+    CHECK(read_image(folder / "a.jpg", 3).shape() == Shape{16, 24, 3});
+  }
+}
+
+TEST_CASE("images: what is no picture, or damaged, is refused") {
+  const TemporaryFolder folder;
+  write_jpeg(folder / "a.jpg", picture(16, 16, 3));
+  write_png(folder / "a.png", picture(16, 16, 3));
+  for (const char* name : {"a.jpg", "a.png"}) {
+    CAPTURE(name);
+    const std::string bytes = content(folder / name);
+    for (const std::size_t part : {0, 2, 10, 50, 80}) {
+      CAPTURE(part);
+      put(folder / "b", bytes.substr(0, bytes.size() * part / 100));
+      CHECK_THROWS_AS(read_image(folder / "b"), IoError);
+    }
+  }
+  check_message<IoError>([&] { read_image(folder / "none.png"); }, {"no such file"});
+  check_message<IoError>([&] { read_jpeg(folder / "none.jpg"); }, {"cannot read"});
+  check_message<IoError>([&] { read_jpeg(folder / "a.png"); }, {"a.png"});
+  put(folder / "text", "not a picture");
+  check_message<IoError>([&] { read_image(folder / "text"); }, {"neither PNG nor JPEG"});
+  check_message<ArgumentError>([&] { read_image(folder / "a.png", 2); }, {"0, 1 or 3"});
+}
+
+TEST_CASE("images: resized as Keras does, between the centres of pixels") {
+  Tensor row(Type{DType::u8, {1, 4, 1}});
+  const std::vector<std::uint8_t> numbers{0, 100, 200, 40};
+  std::ranges::copy(numbers, row.data<std::uint8_t>().begin());
+  // keras.ops.image.resize(x, (1, 8)) and (1, 2), bilinear without antialiasing.
+  const auto check = [&](std::int64_t width, const std::vector<float>& expected) {
+    const Tensor seen = resized(row, 1, width);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      CHECK(seen.data<float>()[i] == doctest::Approx(expected[i]));
+    }
+  };
+  check(8, {0, 25, 75, 125, 175, 160, 80, 40});
+  check(2, {50, 120});
+  check(4, {0, 100, 200, 40});
+  CHECK(resized(picture(4, 6, 3), 2, 3).shape() == Shape{2, 3, 3});
+  check_message<ShapeError>([] { resized(Tensor(Type{DType::u8, {4, 4}}), 2, 2); }, {"[H,W,C]"});
+  check_message<TypeError>([] { resized(Tensor(Type{DType::f32, {4, 4, 1}}), 2, 2); }, {"u8"});
+  check_message<ArgumentError>([] { resized(picture(2, 2, 1), 0, 2); }, {"0x2"});
+}
+
+TEST_CASE("image folders: classes by folders, in order, PNG and JPEG of any size") {
+  const TemporaryFolder folder;
+  for (const char* name : {"dogs", "cats/tabby", "cats/.hidden_not", ".git"}) {
+    fs::create_directories(folder / name);
+  }
+  write_png(folder / "dogs/b.png", picture(4, 4, 3, 7));
+  write_jpeg(folder / "dogs/a.JPG", picture(8, 8, 3));
+  write_png(folder / "cats/z.png", picture(4, 4, 1));
+  write_png(folder / "cats/tabby/1.png", picture(9, 5, 3));
+  write_png(folder / ".git/x.png", picture(4, 4, 3));
+  write_png(folder / "dogs/.x.png", picture(4, 4, 3));
+  put(folder / "dogs/readme.txt", "x");
+  put(folder / "file.txt", "x");
+  for (const bool keep : {true, false}) {
+    CAPTURE(keep);
+    const auto [data, classes, files] =
+        load_image_folder(folder.path(), {.height = 4, .width = 4, .channels = 3, .keep = keep});
+    CHECK(classes == std::vector<std::string>{"cats", "dogs"});
+    REQUIRE(files.size() == 4);
+    CHECK(files[0].filename() == "1.png");
+    CHECK(files[3].filename() == "b.png");
+    CHECK(data.size() == 4);
+    CHECK(data.x().row_shape() == Shape{4, 4, 3});
+    for (std::int64_t i = 0; i < 4; ++i) CHECK(row_of(data.y(), i)[0] == (i < 2 ? 0 : 1));
+    const std::vector<float> b = row_of(data.x(), 3);
+    CHECK(b[0] == 7);
+    CHECK(b[47] == 54);
+    CHECK(row_of(data.x(), 3) == b);  // and when it is kept
+    CHECK(row_of(data.x(), 0) == row_of(data.x(), 0));
+    CHECK(row_of(data.x(), 1)[3] == row_of(data.x(), 1)[5]);  // grey as colours
+  }
+  nn::Sequential model({nn::Flatten({.input_shape = {4, 4, 1}}), nn::Dense(2)});
+  model.compile({.loss = nn::SparseCategoricalCrossentropy({.from_logits = true})});
+  const auto grey = load_image_folder(folder.path(), {.height = 4, .width = 4, .channels = 1});
+  const auto [train, test] = grey.data.scaled(1.0f / 255).shuffled(1).split(0.5);
+  CHECK(model.fit(train, {.epochs = 2, .validation_data = test, .verbose = 0}).epoch.size() == 2);
+
+  // A damaged picture is an error when it is needed.
+  put(folder / "dogs/b.png", "\x89PNG nonsense");
+  const auto damaged = load_image_folder(folder.path(), {.height = 4, .width = 4});
+  nn::Sequential other({nn::Flatten({.input_shape = {4, 4, 3}}), nn::Dense(2)});
+  check_message<IoError>([&] { other.predict(damaged.data, {.verbose = 0}); }, {"b.png"});
+}
+
+TEST_CASE("image folders: what is wrong") {
+  const TemporaryFolder folder;
+  check_message<IoError>([&] { load_image_folder(folder / "none"); }, {"none", "No such file"});
+  fs::create_directories(folder / "a");
+  check_message<IoError>([&] { load_image_folder(folder.path()); }, {"a folder of .png or .jpg"});
+  check_message<ArgumentError>([&] { load_image_folder(folder.path(), {.height = 0}); }, {"0x256"});
+  check_message<ArgumentError>([&] { load_image_folder(folder.path(), {.channels = 4}); }, {"4"});
+}
+
+// ---- tables
+
+TEST_CASE("csv: numbers, quotes, targets by name and by number") {
+  const TemporaryFolder folder;
+  put(folder / "a.csv",
+      "height,\"weight, kg\",kind\r\n1.5,2,cat\r\n+3,-4e1,\"a \"\"dog\"\"\"\n\n5,6,cat\n");
+  const CsvTable table = load_csv(folder / "a.csv");
+  CHECK(table.columns == std::vector<std::string>{"height", "weight, kg"});
+  CHECK(table.classes == std::vector<std::string>{"a \"dog\"", "cat"});
+  CHECK(table.data.size() == 3);
+  CHECK(row_of(table.data.x(), 1) == std::vector<float>{3, -40});
+  CHECK(row_of(table.data.y(), 0)[0] == 1);
+  CHECK(row_of(table.data.y(), 1)[0] == 0);
+
+  put(folder / "b.csv", "1;2;3\n4;5;6");
+  const CsvTable numbers =
+      load_csv(folder / "b.csv", {.target = "0", .header = false, .delimiter = ';'});
+  CHECK(numbers.columns == std::vector<std::string>{"1", "2"});
+  CHECK(numbers.classes.empty());
+  CHECK(row_of(numbers.data.x(), 1) == std::vector<float>{5, 6});
+  CHECK(row_of(numbers.data.y(), 1)[0] == 4);
+  const CsvTable classes = load_csv(
+      folder / "b.csv", {.target = "0", .header = false, .delimiter = ';', .classes = true});
+  CHECK(classes.classes == std::vector<std::string>{"1", "4"});
+  const CsvTable none =
+      load_csv(folder / "b.csv", {.target = "", .header = false, .delimiter = ';'});
+  CHECK(none.data.targets() == 0);
+  CHECK(none.data.x().row_shape() == Shape{3});
+}
+
+TEST_CASE("csv: what is wrong, and where") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& text, std::initializer_list<std::string_view> words,
+                           const CsvOptions& options = {}) {
+    put(folder / "a.csv", text);
+    check_message<IoError>([&] { load_csv(folder / "a.csv", options); }, words);
+  };
+  check_message<IoError>([&] { load_csv(folder / "none.csv"); }, {"cannot open"});
+  refused("", {"no lines"});
+  refused("a,b\n", {"behind its header"});
+  refused("a,b\n1,2\n1,2,3\n", {"line 3 has 3 fields, not 2"});
+  refused("a,b\nx,2\n", {"line 2", "\"x\"", "column \"a\""});
+  refused("a,b\n,2\n", {"line 2", "\"\""});
+  refused("a,b\n1,\"2", {"quote"});
+  refused("a\n1\n", {"no column beside the target"});
+  put(folder / "a.csv", "a,b\n1,2\n");
+  for (const char* target : {"c", "2", "-3", "1x"}) {
+    check_message<ArgumentError>([&] { load_csv(folder / "a.csv", {.target = target}); },
+                                 {target, "there are: a, b"});
+  }
+}
+
+}  // namespace
+}  // namespace weft::test
