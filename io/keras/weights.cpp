@@ -202,13 +202,24 @@ Tensor from_keras1(Tensor kernel, const nn::Layer& layer, const Shape& wanted) {
   return turned.shape() == wanted ? turned : kernel;
 }
 
+/// The same of a Conv2DTranspose, whose kernel had the axes of a Conv2D's: [out,in,h,w], or
+/// [h,w,in,out] where it is now [h,w,out,in].
+Tensor deconvolution_from_keras1(const Tensor& kernel, const nn::Conv2DTranspose& layer) {
+  if (kernel.shape().rank() != 4) return kernel;
+  const bool channels_first = layer.config.data_format == "channels_first";
+  return transposed(kernel, channels_first ? std::array{2, 3, 0, 1} : std::array{0, 1, 3, 2});
+}
+
 /// A kernel as it is now.
 Tensor present_kernel(Tensor kernel, const nn::Layer& layer, const Shape& wanted, OldKernels old) {
-  if (old.keras1 || kernel.shape() != wanted) {
+  const auto* deconvolution = layer.as<nn::Conv2DTranspose>();
+  if (old.keras1 && deconvolution != nullptr) {
+    kernel = deconvolution_from_keras1(kernel, *deconvolution);
+  } else if (old.keras1 || kernel.shape() != wanted) {
     kernel = from_keras1(std::move(kernel), layer, wanted);
   }
   const bool convolves = layer.as<nn::Conv1D>() != nullptr || layer.as<nn::Conv2D>() != nullptr ||
-                         layer.as<nn::Conv2DTranspose>() != nullptr;
+                         deconvolution != nullptr;
   return old.flipped && convolves ? flipped(kernel) : kernel;
 }
 
