@@ -453,17 +453,19 @@ bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
   const Hdf5Group vars = group.group("vars");
   const std::vector<Kept> kept = kept_by_optimizer(model);
   if (vars.children().size() != kept.size()) return false;
-  std::vector<Tensor> values;
+  const auto is_count = [](const Kept& one) { return one.slot == "iteration"; };
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const std::string place = std::to_string(i);
     if (!vars.has_array(place)) return false;
-    const bool is_count = kept[i].slot == "iteration";
-    if (!is_count && vars.shape(place) != kept[i].shape) return false;
-    values.push_back(is_count ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                              : vars.array(place));
+    if (!is_count(kept[i]) && vars.shape(place) != kept[i].shape) return false;
   }
+  // One by one, each into the place of what was there: all together are the larger part of a file.
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (!kept[i].name.empty()) model.variables().adopt(kept[i].name, std::exchange(values[i], {}));
+    const std::string place = std::to_string(i);
+    if (kept[i].name.empty()) continue;
+    model.variables().adopt(
+        kept[i].name, is_count(kept[i]) ? Tensor::scalar(static_cast<float>(vars.integer(place)))
+                                        : vars.array(place));
   }
   return true;
 }
