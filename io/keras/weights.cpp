@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "graph/print.hpp"
-#include "io/keras/training.hpp"
+#include "io/keras/optimizers.hpp"
 #include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
