@@ -12,6 +12,7 @@
 #include "io/atomic_file.hpp"
 #include "io/keras/hdf5.hpp"
 #include "io/keras/network.hpp"
+#include "io/keras/optimizers.hpp"
 #include "io/keras/training.hpp"
 #include "io/keras/weights.hpp"
 #include "io/keras/zip.hpp"

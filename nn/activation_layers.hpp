@@ -20,8 +20,8 @@ struct ReLUConfig {
   bool trainable = true;
 };
 
-/// x where it is at least the threshold, else negative_slope (x - threshold); and at most
-/// max_value. Throws ArgumentError for a negative argument.
+/// x where it is above the threshold, else negative_slope (x - threshold); and at most max_value.
+/// Throws ArgumentError for a negative argument.
 struct ReLU : Symbolic<ReLU> {
   ReLUConfig config;
 

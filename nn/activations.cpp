@@ -21,7 +21,7 @@ Value relu(Value x, double negative_slope, std::optional<double> max_value, doub
   const float slope = narrow(negative_slope), at = narrow(threshold);
   Value y;
   if (threshold != 0) {
-    y = select(less(x, at), slope * (x - at), x);
+    y = select(greater(x, at), x, slope * (x - at));
   } else {
     y = slope == 0 ? weft::relu(x) : weft::leaky_relu(x, slope);
   }

@@ -44,8 +44,7 @@ class Activation : public Symbolic<Activation> {
 namespace activations {
 
 Value linear(Value x);  ///< x
-/// x where it is at least the threshold, else negative_slope (x - threshold); and at most
-/// max_value.
+/// x where it is above the threshold, else negative_slope (x - threshold); and at most max_value.
 Value relu(Value x, double negative_slope = 0, std::optional<double> max_value = {},
            double threshold = 0);
 Value relu6(Value x);  ///< min(max(x, 0), 6)

@@ -2,9 +2,12 @@
 // the forms that configs have had.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
+#include "io/keras/hdf5.hpp"
 #include "io/model_files.hpp"
 #include "nn/nn.hpp"
 #include "tests/io_files.hpp"
@@ -39,6 +42,51 @@ void check_sample(nn::Model& model, const nn::Dataset& x, const char* name) {
     }
     CHECK(at == got[i].data<float>().size());
   }
+}
+
+/// Its axes in another order: axis i of the result is axis order[i].
+Tensor transposed(const Tensor& tensor, const std::vector<int>& order) {
+  std::vector<std::int64_t> sizes, at(order.size(), 0);
+  for (const int axis : order) sizes.push_back(tensor.shape()[axis]);
+  Tensor result({DType::f32, Shape(sizes)});
+  for (float& number : result.data<float>()) {
+    std::vector<std::int64_t> from(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) from[static_cast<std::size_t>(order[i])] = at[i];
+    std::int64_t place = 0;
+    for (std::size_t axis = 0; axis < at.size(); ++axis) {
+      place = place * tensor.shape()[axis] + from[axis];
+    }
+    number = tensor.data<float>()[static_cast<std::size_t>(place)];
+    for (std::size_t i = at.size(); i-- > 0 && ++at[i] == sizes[i];) at[i] = 0;
+  }
+  return result;
+}
+
+/// An .h5 as Keras 1 wrote it, of one layer "c" with these weights.
+std::filesystem::path keras1_file(const std::filesystem::path& file, const std::string& layer,
+                                  const Tensor& kernel, const Tensor& bias,
+                                  const std::string& backend = "") {
+  Hdf5File hdf5 = Hdf5File::create(file);
+  {
+    const Hdf5Group root = hdf5.root();
+    root.set_text("model_config", R"({"class_name":"Sequential","config":[)" + layer + "]}");
+    const Hdf5Group weights = root.create_group("model_weights");
+    weights.set_texts("layer_names", {"c"});
+    if (!backend.empty()) {
+      weights.set_text("backend", backend);
+      weights.set_text("keras_version", "1.2.2");
+    }
+    const Hdf5Group own = weights.create_group("c");
+    own.set_texts("weight_names", {"c_W", "c_b"});
+    own.write("c_W", kernel);
+    own.write("c_b", bias);
+  }
+  hdf5.close();
+  return file;
+}
+
+bool same(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::ranges::equal(a.data<float>(), b.data<float>());
 }
 
 /// A Sequential of these layers.
@@ -123,6 +171,117 @@ TEST_CASE("keras generations: arguments of Keras 1 are read under their later na
   CHECK(model.get_layer("e").as<nn::Dense>()->config.kernel_regularizer.as<nn::L1L2>()->l1 == 0.5);
   CHECK(model.get_layer("g").as<nn::GaussianNoise>()->stddev == 0.5);
   CHECK(model.output_shape() == Shape{5});
+}
+
+TEST_CASE("keras generations: Conv1D of Keras 1, whose kernels had two dimensions") {
+  const TemporaryFolder folder;
+  const std::string layer = R"({"class_name":"Convolution1D","config":{"name":"c","nb_filter":4,
+    "batch_input_shape":[null,7,2],"filter_length":3,"border_mode":"same","subsample_length":2,
+    "activation":"relu","init":"uniform","bias":true,"input_dim":2,"input_length":7,
+    "W_regularizer":null,"b_regularizer":null,"W_constraint":null,"b_constraint":null}})";
+  const Tensor kernel = repeating({3, 2, 4}, 23), bias = repeating({4}, 4);
+  const Tensor now = kernel.reshaped({3, 1, 2, 4});
+  Tensor backwards({DType::f32, {3, 1, 2, 4}});
+  for (std::size_t i = 0; i < 24; ++i) {
+    backwards.data<float>()[i] = kernel.data<float>()[(2 - i / 8) * 8 + i % 8];
+  }
+  for (const auto& [stored, backend] : {std::pair{now, "tensorflow"},
+                                        {now, ""},
+                                        // Until 1.1, [filters,in,length,1].
+                                        {transposed(now, {3, 2, 0, 1}), ""},
+                                        {backwards, "theano"}}) {
+    CAPTURE(backend);
+    nn::Model model = nn::load_model(keras1_file(folder / "old.h5", layer, stored, bias, backend));
+    const auto& conv = *model.get_layer("c").as<nn::Conv1D>();
+    CHECK(conv.filters == 4);
+    CHECK(conv.config.padding == "same");
+    CHECK(conv.config.strides == 2);
+    CHECK(same(model.get_weights()[0], kernel));
+    CHECK(same(model.get_weights()[1], bias));
+    CHECK(model.output_shape() == Shape{4, 4});
+  }
+}
+
+TEST_CASE("keras generations: Deconvolution2D of Keras 1, which was told its output's size") {
+  const TemporaryFolder folder;
+  // As many channels go in as come out: only the version says how the kernel lies.
+  const Tensor kernel = repeating({3, 2, 4, 4}, 89), bias = repeating({4}, 4);
+  const auto layer = [](bool first, const char* mode, std::int64_t height, std::int64_t width) {
+    const std::string sizes = first ? fmt::format("[null,4,{},{}]", height, width)
+                                    : fmt::format("[null,{},{},4]", height, width);
+    return fmt::format(R"({{"class_name":"Deconvolution2D","config":{{"name":"c","nb_filter":4,
+      "batch_input_shape":{},"nb_row":3,"nb_col":2,"border_mode":"{}","subsample":[2,3],
+      "output_shape":{},"dim_ordering":"{}","activation":"linear","bias":true,"init":"one"}}}})",
+                       first ? "[null,4,5,6]" : "[null,5,6,4]", mode, sizes, first ? "th" : "tf");
+  };
+  const auto load = [&](bool first, const char* mode, std::int64_t height, std::int64_t width) {
+    const Tensor stored =
+        transposed(kernel, first ? std::vector{2, 3, 0, 1} : std::vector{0, 1, 3, 2});
+    nn::Model model = nn::load_model(
+        keras1_file(folder / "old.h5", layer(first, mode, height, width), stored, bias));
+    CHECK(same(model.get_weights()[0], kernel));
+    CHECK(model.output_shape() == (first ? Shape{4, height, width} : Shape{height, width, 4}));
+    return model.get_layer("c").as<nn::Conv2DTranspose>()->config.output_padding;
+  };
+  for (const bool first : {false, true}) {
+    CAPTURE(first);
+    CHECK_FALSE(load(first, "valid", 11, 18));
+    CHECK_FALSE(load(first, "same", 10, 18));
+    CHECK(load(first, "valid", 12, 17) == nn::Size2D(1, 0));
+    CHECK(load(first, "valid", 11, 17) == nn::Size2D(0, 0));
+  }
+  check_message<UnsupportedError>([&] { load(false, "same", 9, 18); },
+                                  {"\"c\"", "output_shape", "9", "subsample"});
+  check_message<IoError>([&] { load(false, "valid", 0, 18); }, {"\"c\"", "0"});
+}
+
+TEST_CASE("keras generations: ThresholdedReLU is a ReLU with a threshold") {
+  nn::Model model = sequential(R"([{"class_name":"ThresholdedReLU","config":{"name":"t",
+    "batch_input_shape":[null,3],"theta":{"type":"ndarray","value":0.75}}}])");
+  Tensor x({DType::f32, {1, 3}});
+  std::ranges::copy(std::array{0.75f, 0.5f, 2.0f}, x.data<float>().begin());
+  const Tensor y = model.predict(x, {.verbose = 0});
+  CHECK(std::ranges::equal(y.data<float>(), std::array{0.0f, 0.0f, 2.0f}));
+}
+
+TEST_CASE("keras generations: the modes of Keras 1's Merge") {
+  const auto merge = [](const std::string& mode, const std::string& more) {
+    return nn::model_from_json(R"({"class_name":"Model","config":{"name":"m","layers":[
+      {"class_name":"InputLayer","name":"a","config":{"batch_input_shape":[null,2,3],"input_dtype":"float32","sparse":false,"name":"a"},"inbound_nodes":[]},
+      {"class_name":"InputLayer","name":"b","config":{"batch_input_shape":[null,2,3],"input_dtype":"float32","sparse":false,"name":"b"},"inbound_nodes":[]},
+      {"class_name":"Merge","name":"j","config":{"name":"j","layers":[],"mode":")" +
+                               mode + R"(","mode_type":"raw",)" + more +
+                               R"("output_shape":null,"output_shape_type":"raw","output_mask":null,
+       "output_mask_type":"raw","arguments":{}},"inbound_nodes":[[["a",0,0],["b",0,0]]]}],
+      "input_layers":[["a",0,0],["b",0,0]],"output_layers":[["j",0,0]]}})");
+  };
+  const Tensor a = repeating({1, 2, 3}, 6), b = repeating({1, 2, 3}, 4);
+  const std::string usual = R"("concat_axis":-1,"dot_axes":-1,)";
+  using Numbers = std::function<float(float, float)>;
+  for (const auto& [mode, f] : {std::pair<std::string, Numbers>{"sum", std::plus<float>()},
+                                {"mul", std::multiplies<float>()},
+                                {"ave", [](float p, float q) { return (p + q) / 2; }},
+                                {"max", [](float p, float q) { return std::max(p, q); }}}) {
+    CAPTURE(mode);
+    nn::Model model = merge(mode, usual);
+    const Tensor y = model.predict_all(nn::Dataset({a, b}, {}), {.verbose = 0})[0];
+    REQUIRE(y.shape() == a.shape());
+    for (std::size_t i = 0; i < 6; ++i) {
+      CHECK(y.data<float>()[i] == doctest::Approx(f(a.data<float>()[i], b.data<float>()[i])));
+    }
+  }
+  nn::Model joined = merge("concat", R"("concat_axis":1,"dot_axes":-1,)");
+  CHECK(joined.get_layer("j").as<nn::Concatenate>()->axis == 1);
+  CHECK(joined.output_shape() == Shape{4, 3});
+  for (const char* axes : {"2", "[2,2]", "[[2],[2]]"}) {
+    CAPTURE(axes);
+    nn::Model dot = merge("dot", R"("concat_axis":-1,"dot_axes":)" + std::string(axes) + ",");
+    CHECK(dot.output_shape() == Shape{2, 2});
+    const Tensor y = dot.predict_all(nn::Dataset({a, b}, {}), {.verbose = 0})[0];
+    float sum = 0;
+    for (std::size_t i = 0; i < 3; ++i) sum += a.data<float>()[i] * b.data<float>()[3 + i];
+    CHECK(y.data<float>()[1] == doctest::Approx(sum));
+  }
 }
 
 TEST_CASE("keras generations: what Keras 1 has and Weft does not is named") {

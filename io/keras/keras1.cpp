@@ -1,6 +1,8 @@
 #include "io/keras/keras1.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -102,6 +104,39 @@ void split_merge(std::string& class_name, Json& config, const std::string& where
   }
 }
 
+/// Deconvolution2D, which was told the size of its output: (out - K) mod s is what that has beyond
+/// the least that its input can give, where padding does not leave that to the stride.
+void forget_output_shape(Json& config, const std::string& where) {
+  const Json sizes = take(config, "output_shape");
+  if (sizes.is_null()) return;
+  const auto whole = [&](const Json& list, std::size_t i) {
+    if (!list.is_array() || list.size() <= i || !list[i].is_number_integer() ||
+        list[i].get<std::int64_t>() < 1) {
+      fail<IoError>("{}: a size of it is no size but {}", where, excerpt(list));
+    }
+    return list[i].get<std::int64_t>();
+  };
+  const std::size_t first = member(config, "data_format") == "channels_first" ? 2 : 1;
+  const bool same = member(config, "padding") == "same";
+  Json beyond = Json::array();
+  bool usual = true;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t out = whole(sizes, first + i);
+    const std::int64_t kernel = whole(member(config, "kernel_size"), i);
+    const std::int64_t stride = whole(member(config, "strides"), i);
+    if (same && out % stride != 0) {
+      fail<UnsupportedError>(
+          "{}: its output_shape is {}; where border_mode is \"same\", Weft makes outputs whose "
+          "sizes "
+          "are multiples of subsample",
+          where, excerpt(sizes));
+    }
+    beyond.push_back(((out - kernel) % stride + stride) % stride);
+    if (!same && beyond.back() != std::max<std::int64_t>(stride - kernel, 0)) usual = false;
+  }
+  if (!usual) config["output_padding"] = std::move(beyond);
+}
+
 }  // namespace
 
 void modernize(std::string& class_name, Json& config, const std::string& where) {
@@ -112,6 +147,8 @@ void modernize(std::string& class_name, Json& config, const std::string& where) 
                              {"SeparableConvolution2D", "SeparableConv2D"},
                              {"DepthwiseConvolution2D", "DepthwiseConv2D"},
                              {"Convolution2DTranspose", "Conv2DTranspose"},
+                             {"Deconvolution2D", "Conv2DTranspose"},
+                             {"ThresholdedReLU", "ReLU"},
                              {"BatchNormalizationV1", "BatchNormalization"},
                              {"BatchNormalizationV2", "BatchNormalization"},
                              {"SyncBatchNormalization", "BatchNormalization"}};
@@ -119,6 +156,7 @@ void modernize(std::string& class_name, Json& config, const std::string& where) 
     class_name = found->second;
   }
   if (class_name == "Merge") split_merge(class_name, config, where);
+  if (class_name == "ReLU") rename(config, "theta", "threshold");
   if (class_name == "Dense") rename(config, "output_dim", "units");
   join(config, "nb_row", "nb_col", "kernel_size");
   // What kernels of layers are called in their arguments.
@@ -156,6 +194,7 @@ void modernize(std::string& class_name, Json& config, const std::string& where) 
   if (const Json& format = member(config, "data_format"); format == "tf" || format == "th") {
     config["data_format"] = format == "tf" ? "channels_last" : "channels_first";
   }
+  if (class_name == "Conv2DTranspose") forget_output_shape(config, where);
   if (class_name.starts_with("ZeroPadding")) {
     config["padding"] = present_padding(member(config, "padding"));
   }

@@ -32,7 +32,8 @@ struct FileNetwork {
 };
 FileNetwork file_network(const nn::Model& model, Generation to);
 
-/// {"class_name": ..., "config": ...}; for Keras 3 with the module, and build_config.
+/// {"class_name": ..., "config": ...}; for Keras 3 with the module. There is no
+/// build_config, which Keras 3 needs for models without an InputLayer: all here have one.
 Json write_model(nn::Model& model, const FileNetwork& network, Generation to);
 
 }  // namespace weft::keras

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "graph/print.hpp"
-#include "io/keras/training.hpp"
+#include "io/keras/optimizers.hpp"
 #include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
@@ -202,13 +202,24 @@ Tensor from_keras1(Tensor kernel, const nn::Layer& layer, const Shape& wanted) {
   return turned.shape() == wanted ? turned : kernel;
 }
 
+/// The same of a Conv2DTranspose, whose kernel had the axes of a Conv2D's: [out,in,h,w], or
+/// [h,w,in,out] where it is now [h,w,out,in].
+Tensor deconvolution_from_keras1(const Tensor& kernel, const nn::Conv2DTranspose& layer) {
+  if (kernel.shape().rank() != 4) return kernel;
+  const bool channels_first = layer.config.data_format == "channels_first";
+  return transposed(kernel, channels_first ? std::array{2, 3, 0, 1} : std::array{0, 1, 3, 2});
+}
+
 /// A kernel as it is now.
 Tensor present_kernel(Tensor kernel, const nn::Layer& layer, const Shape& wanted, OldKernels old) {
-  if (old.keras1 || kernel.shape() != wanted) {
+  const auto* deconvolution = layer.as<nn::Conv2DTranspose>();
+  if (old.keras1 && deconvolution != nullptr) {
+    kernel = deconvolution_from_keras1(kernel, *deconvolution);
+  } else if (old.keras1 || kernel.shape() != wanted) {
     kernel = from_keras1(std::move(kernel), layer, wanted);
   }
   const bool convolves = layer.as<nn::Conv1D>() != nullptr || layer.as<nn::Conv2D>() != nullptr ||
-                         layer.as<nn::Conv2DTranspose>() != nullptr;
+                         deconvolution != nullptr;
   return old.flipped && convolves ? flipped(kernel) : kernel;
 }
 
@@ -442,17 +453,19 @@ bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
   const Hdf5Group vars = group.group("vars");
   const std::vector<Kept> kept = kept_by_optimizer(model);
   if (vars.children().size() != kept.size()) return false;
-  std::vector<Tensor> values;
+  const auto is_count = [](const Kept& one) { return one.slot == "iteration"; };
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const std::string place = std::to_string(i);
     if (!vars.has_array(place)) return false;
-    const bool is_count = kept[i].slot == "iteration";
-    if (!is_count && vars.shape(place) != kept[i].shape) return false;
-    values.push_back(is_count ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                              : vars.array(place));
+    if (!is_count(kept[i]) && vars.shape(place) != kept[i].shape) return false;
   }
+  // One by one, each into the place of what was there: all together are the larger part of a file.
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (!kept[i].name.empty()) model.variables().adopt(kept[i].name, std::exchange(values[i], {}));
+    const std::string place = std::to_string(i);
+    if (kept[i].name.empty()) continue;
+    model.variables().adopt(
+        kept[i].name, is_count(kept[i]) ? Tensor::scalar(static_cast<float>(vars.integer(place)))
+                                        : vars.array(place));
   }
   return true;
 }

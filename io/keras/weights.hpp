@@ -28,7 +28,8 @@ void write_store(nn::Model& model, const Hdf5Group& root);
 void read_store(nn::Model& model, const Hdf5Group& root, const LoadOptions& options);
 
 /// What the optimizer keeps, by number in Keras 3's order. Reading returns false, and changes
-/// nothing, if it is not there or does not fit. (Keras 3 then warns, and starts anew.)
+/// nothing, if it is not there or does not fit. (Keras 3 then warns, and starts anew.) Where an
+/// array turns out to be damaged, IoError is thrown when those before it have been replaced.
 void write_optimizer(nn::Model& model, const Hdf5Group& group);
 bool read_optimizer(nn::Model& model, const Hdf5Group& group);
 

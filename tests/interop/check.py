@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 import models
@@ -162,7 +163,7 @@ def check_model(exchange, name):
         expect_exit_code(3, exchange.program, "convert", folder / "k.keras", folder / "w.h5")
         expect_exit_code(3, exchange.program, "convert", folder / "k.keras", folder / "w.json")
         run(exchange.program, "convert", folder / "k.h5", folder / "w.keras")
-        loaded = keras.models.load_model(folder / "w.keras")
+        loaded = keras_of(folder / "w.keras")
         exchange.expect("Keras of w.keras", expected, outputs_of(loaded, inputs))
         return
     config = plain_config(model)
@@ -179,7 +180,7 @@ def check_model(exchange, name):
                     loaded = keras_of_json(folder / file)
                     loaded.load_weights(folder / weights)
                 else:
-                    loaded = keras.models.load_model(folder / file, compile=False)
+                    loaded = keras_of(folder / file, compile=False)
             except Exception as error:
                 raise Wrong(f"Keras reads {file}, {weights}: {type(error).__name__}: {str(error)[:700]}")
             exchange.expect(f"Keras of {file}, {weights}", expected, outputs_of(loaded, inputs))
@@ -197,6 +198,14 @@ def check_model(exchange, name):
             again, _ = models.made(name, seed=77)
             again.load_weights(folder / f"{stem}_weights.h5")
             exchange.expect(f"Keras of {stem}_weights.h5", expected, outputs_of(again, inputs))
+
+
+def keras_of(path, **how):
+    """What Keras makes of a file, which it takes without a warning if it is a .keras."""
+    with warnings.catch_warnings():
+        if path.suffix == ".keras":
+            warnings.simplefilter("error")
+        return keras.models.load_model(path, **how)
 
 
 def has_models(model):
@@ -302,7 +311,7 @@ def check_training(exchange, name):
         raise Wrong(f"evaluate() has {list(evaluated)}, Weft's {list(said)}")
     exchange.expect("evaluate", [evaluated[key] for key in evaluated], [said[key] for key in evaluated])
     exchange.expect("losses of Weft", [middle], [losses])
-    loaded = keras.models.load_model(folder / "w.keras")
+    loaded = keras_of(folder / "w.keras")
     changed = describe_difference(original_config, optimizer_config(loaded))
     if changed:
         raise Wrong(f"the optimizer's {changed}")
@@ -382,7 +391,7 @@ def check_losses(exchange):
                 said, _ = weft_trains(exchange, folder, folder / f"k.{ending}", x, y, 8, "trained.keras")
                 compare(f"Weft of k.{ending}", said)
                 run(exchange.program, "convert", folder / f"k.{ending}", folder / f"w.{ending}")
-                loaded = keras.models.load_model(folder / f"w.{ending}")
+                loaded = keras_of(folder / f"w.{ending}")
             except Exception as error:
                 raise Wrong(f"{name}, {ending}: {error}")
             compare(f"Keras of w.{ending}", loaded.evaluate(x, y, batch_size=8, verbose=0, return_dict=True))
@@ -415,7 +424,7 @@ def check_outputs(exchange):
             expected = reference.evaluate(data, y, batch_size=16, verbose=0, return_dict=True)
             for ending in ("keras", "h5"):
                 run(exchange.program, "convert", folder / f"k.{ending}", folder / f"w.{to}")
-                loaded = keras.models.load_model(folder / f"w.{to}")
+                loaded = keras_of(folder / f"w.{to}")
                 got = loaded.evaluate(data, y, batch_size=16, verbose=0, return_dict=True)
                 if got.keys() != expected.keys():
                     raise Wrong(f"{form}, {ending} to {to}: {list(expected)} became {list(got)}")
