@@ -6,6 +6,7 @@
 
 #include "graph/error.hpp"
 #include "runtime/config.hpp"
+#include "runtime/onednn.hpp"
 
 namespace weft {
 namespace {
@@ -28,5 +29,8 @@ void set_threads(int count) {
   }
   chosen = count;
 }
+
+std::string onednn_version() { return onednn::version(); }
+std::string instruction_set() { return onednn::isa(); }
 
 }  // namespace weft

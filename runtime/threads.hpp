@@ -1,5 +1,7 @@
-// How many threads Weft computes with.
+// What Weft computes with: threads, oneDNN, and the instructions of the machine at hand.
 #pragma once
+
+#include <string>
 
 namespace weft {
 
@@ -12,5 +14,8 @@ int thread_count();
 /// Says how many, for the whole process; 0: leave it to the environment again. What is compiled
 /// already keeps the threads it was compiled for. Throws ArgumentError for a negative count.
 void set_threads(int count);
+
+std::string onednn_version();   ///< "2.6.3": of the library that is loaded
+std::string instruction_set();  ///< that oneDNN uses here: "AVX-512", "AVX2", "AVX", "SSE4.1"
 
 }  // namespace weft

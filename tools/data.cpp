@@ -1,0 +1,144 @@
+#include "tools/data.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <numeric>
+
+#include "graph/error.hpp"
+#include "io/csv.hpp"
+#include "io/idx.hpp"
+#include "io/image_folder.hpp"
+#include "nn/nn.hpp"
+#include "tools/commands.hpp"
+
+namespace weft::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has_idx(const fs::path& folder) {
+  for (const char* name : {"train-images-idx3-ubyte", "train-images.idx3-ubyte"}) {
+    for (const char* ending : {"", ".gz"}) {
+      if (fs::exists(folder / (std::string(name) + ending))) return true;
+    }
+  }
+  return false;
+}
+
+fs::path environment(const char* name, const char* below = "") {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? fs::path() : fs::path(value) / below;
+}
+
+/// The first of some folders that has the files of a set like MNIST.
+fs::path find(const std::string& name, const std::vector<fs::path>& folders, const char* how) {
+  std::vector<std::string> looked;
+  for (const fs::path& folder : folders) {
+    if (folder.empty()) continue;
+    if (has_idx(folder)) return folder;
+    looked.push_back(folder.string());
+  }
+  fail<IoError>("there is no {} in {}: {}", name, fmt::join(looked, ", "), how);
+}
+
+Data load_idx_folder(const fs::path& folder, double scale) {
+  const Mnist set = load_mnist(folder);
+  const auto dataset = [&](const Tensor& images, const Tensor& labels) {
+    const Shape& size = images.shape();
+    return nn::Dataset(images.reshaped({size[0], size[1], size[2], 1}), labels)
+        .scaled(static_cast<float>(scale));
+  };
+  return {.train = dataset(set.train_images, set.train_labels),
+          .test = dataset(set.test_images, set.test_labels),
+          .test_images = set.test_images,
+          .test_labels = set.test_labels};
+}
+
+}  // namespace
+
+nn::Dataset fitting(const nn::Dataset& data, nn::Model& model) {
+  if (data.size() == 0) return data;
+  const bool classes = data.y().dtype() != DType::f32;
+  const Shape output = model.output_shape();
+  const std::int64_t count = output.rank() > 0 ? output[-1] : 1;
+  if (!classes || model.training().loss.integer_targets || count == 1) return data;
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(data.size()));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  Tensor labels(Type{DType::f32, {data.size()}});
+  data.y().take(rows, labels);
+  return nn::Dataset({data.x()}, {nn::Column(nn::to_categorical(labels, count))});
+}
+
+void DataOptions::add_to(CLI::App& command, bool training) {
+  command
+      .add_option("--data", data,
+                  "mnist, fashion, a folder of files like MNIST's, a folder with a folder of "
+                  "pictures for each class, or a .csv whose last column is the target")
+      ->required();
+  command.add_option("--scale", scale, "What pixels, 0 to 255, are multiplied by")
+      ->capture_default_str();
+  if (!training) {
+    validation_split = 1;
+    return;
+  }
+  command
+      .add_option("--validation-split", validation_split,
+                  "The part that is kept for tests, of data without test samples")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+}
+
+Data DataOptions::load(nn::Model& model) const {
+  if (data == "mnist") {
+    return load_idx_folder(
+        find("MNIST",
+             {environment("MNIST_DIR"), ".cache/mnist", environment("HOME", ".cache/weft/mnist")},
+             "examples/run.sh mnist --get-data gets it, or set MNIST_DIR to its folder"),
+        scale);
+  }
+  if (data == "fashion") {
+    Data fashion = load_idx_folder(
+        find("Fashion-MNIST",
+             {environment("FASHION_MNIST_DIR"), "/usr/share/datasets/fashion-mnist",
+              ".cache/fashion-mnist"},
+             "Debian's package dataset-fashion-mnist has it, or set FASHION_MNIST_DIR to its "
+             "folder"),
+        scale);
+    fashion.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                       "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+    return fashion;
+  }
+  Data result;
+  nn::Dataset all;
+  if (fs::is_directory(data)) {
+    if (has_idx(data)) return load_idx_folder(data, scale);
+    const Shape input = model.network().inputs[0].shape;
+    if (input.rank() != 3 || (input[2] != 1 && input[2] != 3)) {
+      throw UsageError(fmt::format(
+          "--data: {} has pictures, but the model's input is {}, not [H,W,1] or [H,W,3]", data,
+          fmt::join(input, ",")));
+    }
+    ImageFolder folder = load_image_folder(
+        data, {.height = input[0], .width = input[1], .channels = static_cast<int>(input[2])});
+    all = folder.data.scaled(static_cast<float>(scale));
+    result.classes = std::move(folder.classes);
+  } else if (data.ends_with(".csv")) {
+    CsvTable table = load_csv(data);
+    all = table.data;
+    result.classes = std::move(table.classes);
+  } else {
+    fail<IoError>("--data: \"{}\" is not mnist, fashion, a folder that is there, or a .csv", data);
+  }
+  if (validation_split > 0 && validation_split < 1) {
+    std::tie(result.train, result.test) = all.shuffled(seed).split(validation_split);
+  } else {
+    result.train = validation_split == 0 ? all : nn::Dataset();
+    result.test = validation_split == 0 ? nn::Dataset() : all;
+  }
+  return result;
+}
+
+}  // namespace weft::tools

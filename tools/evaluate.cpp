@@ -1,0 +1,90 @@
+// weft evaluate: how good a model is on data.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "io/plot.hpp"
+#include "nn/nn.hpp"
+#include "runtime/threads.hpp"
+#include "tools/commands.hpp"
+#include "tools/data.hpp"
+
+namespace weft::tools {
+namespace {
+
+struct Given {
+  ModelFile file;
+  DataOptions data;
+  std::int64_t batch_size = 64;
+  int threads = 0;
+  std::string confusion, mistakes;
+  bool json = false;
+};
+
+/// A file may not say how the model was trained.
+void compile_if_needed(nn::Model& model, const nn::Dataset& data) {
+  if (model.is_compiled()) return;
+  const Shape output = model.output_shape();
+  const bool classes = data.y().dtype() != DType::f32;
+  const bool one = output.rank() == 0 || output[-1] == 1;
+  model.compile({.loss = !classes ? "mse"
+                         : one    ? "binary_crossentropy"
+                                  : "categorical_crossentropy",
+                 .metrics = {classes ? "accuracy" : "mae"}});
+}
+
+void draw(const Given& given, nn::Model& model, const Data& data) {
+  if (given.confusion.empty() && given.mistakes.empty()) return;
+  if (!data.test_labels) {
+    throw UsageError("--confusion, --mistakes: they need data like MNIST's, with their labels");
+  }
+  const Tensor predictions =
+      model.predict(data.test, {.batch_size = given.batch_size, .verbose = 0});
+  if (!given.confusion.empty()) {
+    plot_confusion_matrix(given.confusion, confusion_matrix(data.test_labels, predictions),
+                          data.classes);
+  }
+  if (!given.mistakes.empty()) {
+    plot_mistakes(given.mistakes, data.test_images, weft::mistakes(data.test_labels, predictions),
+                  data.classes);
+  }
+}
+
+void evaluate(const Given& given) {
+  set_threads(given.threads);
+  nn::Model model = given.file.load_with_weights(true);
+  const Data data = given.data.load(model);
+  compile_if_needed(model, data.test);
+  const nn::Logs score =
+      model.evaluate(fitting(data.test, model), {.batch_size = given.batch_size, .verbose = 0});
+  draw(given, model, data);
+  if (given.json) {
+    nlohmann::ordered_json json{{"samples", data.test.size()}};
+    for (const auto& [name, value] : score) json[name] = value;
+    return print(json.dump() + "\n");
+  }
+  std::string text = fmt::format("{} samples\n", data.test.size());
+  for (const auto& [name, value] : score) text += fmt::format("{}: {:.4f}\n", name, value);
+  print(text);
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("evaluate", "Compute loss and metrics on test data");
+  const auto given = std::make_shared<Given>();
+  given->file.add_to(*command);
+  given->data.add_to(*command, false);
+  command->add_option("--batch-size", given->batch_size, "Samples at a time")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--confusion", given->confusion, "Draw what is taken for what: .png or .svg");
+  command->add_option("--mistakes", given->mistakes,
+                      "Draw the most confident mistakes: .png or .svg");
+  add_threads(*command, given->threads);
+  command->add_flag("--json", given->json, "Print JSON");
+  command->callback([given] { evaluate(*given); });
+}
+
+}  // namespace weft::tools

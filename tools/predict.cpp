@@ -1,0 +1,149 @@
+// weft predict: what a model says of arrays, or of pictures.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "io/image.hpp"
+#include "io/npy.hpp"
+#include "nn/nn.hpp"
+#include "runtime/threads.hpp"
+#include "tools/commands.hpp"
+#include "tools/digit.hpp"
+
+namespace weft::tools {
+namespace {
+
+struct Given {
+  ModelFile file;
+  std::vector<std::string> images, inputs, outputs, classes;
+  std::int64_t batch_size = 32, top = 3;
+  double scale = 1.0 / 255;
+  bool plain = false, json = false;
+  int threads = 0;
+};
+
+void predict_arrays(const Given& given, nn::Model& model) {
+  const auto expect = [&](const char* what, std::size_t wanted, std::size_t files) {
+    if (files == wanted) return;
+    throw UsageError(fmt::format("{}: the model has {} {}{}, but {} --{} {} given",
+                                 given.file.model, wanted, what, wanted == 1 ? "" : "s", files,
+                                 what, files == 1 ? "was" : "were"));
+  };
+  expect("input", model.input_names().size(), given.inputs.size());
+  expect("output", model.output_names().size(), given.outputs.size());
+  std::vector<Tensor> x;
+  for (const std::string& file : given.inputs) x.push_back(read_npy(file));
+  const auto y =
+      model.predict_all(nn::Dataset(x, {}), {.batch_size = given.batch_size, .verbose = 0});
+  for (std::size_t i = 0; i < y.size(); ++i) write_npy(given.outputs[i], y[i]);
+}
+
+/// A picture as the model's input, from 0 to 255. A digit for a model of MNIST's size is brought
+/// into MNIST's form, unless it has that size or is to be taken as it is.
+Tensor picture(const Given& given, const std::string& file, const Shape& input) {
+  const bool flat = input.rank() == 2;
+  const Tensor image = read_image(file, flat ? 1 : static_cast<int>(input[2]));
+  const bool digit = input[0] == 28 && input[1] == 28 && image.shape()[2] == 1;
+  if (digit && !given.plain && image.shape() != Shape{28, 28, 1}) {
+    return resized(as_mnist_digit(image), 28, 28);
+  }
+  return resized(image, input[0], input[1]);
+}
+
+void predict_pictures(const Given& given, nn::Model& model) {
+  const auto& inputs = model.network().inputs;
+  const Shape input = inputs[0].shape;
+  const bool has_images =
+      inputs.size() == 1 &&
+      (input.rank() == 2 || (input.rank() == 3 && (input[2] == 1 || input[2] == 3)));
+  if (!has_images) {
+    throw UsageError(fmt::format(
+        "{}: its input is no picture, [H,W], [H,W,1] or [H,W,3]: give arrays by --input",
+        given.file.model));
+  }
+  const std::int64_t count = model.output_shape().elements();
+  if (!given.classes.empty() && static_cast<std::int64_t>(given.classes.size()) != count) {
+    throw UsageError(fmt::format("--classes: the model has {} outputs, but {} names were given",
+                                 count, given.classes.size()));
+  }
+  const auto name = [&](std::int64_t index) {
+    return given.classes.empty() ? std::to_string(index)
+                                 : given.classes[static_cast<std::size_t>(index)];
+  };
+  for (const std::string& file : given.images) {
+    std::vector<std::int64_t> sizes{1};
+    sizes.insert(sizes.end(), input.begin(), input.end());
+    const Tensor x = picture(given, file, input).reshaped(Shape(sizes));
+    const Tensor y =
+        model.predict(nn::Dataset(x).scaled(static_cast<float>(given.scale)), {.verbose = 0});
+    const auto numbers = y.data<float>();
+    std::vector<std::int64_t> order(numbers.size());
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    std::ranges::stable_sort(order, [&](std::int64_t a, std::int64_t b) {
+      return numbers[static_cast<std::size_t>(a)] > numbers[static_cast<std::size_t>(b)];
+    });
+    order.resize(std::min<std::size_t>(order.size(), static_cast<std::size_t>(given.top)));
+    if (given.json) {
+      nlohmann::ordered_json json{{"file", file}, {"predictions", nlohmann::json::array()}};
+      for (const std::int64_t i : order) {
+        json["predictions"].push_back(
+            {{"class", name(i)}, {"probability", numbers[static_cast<std::size_t>(i)]}});
+      }
+      print(json.dump() + "\n");
+      continue;
+    }
+    std::string line = fmt::format("{}:", file);
+    for (const std::int64_t i : order) {
+      line += fmt::format("  {} {:.2f} %", name(i),
+                          100 * static_cast<double>(numbers[static_cast<std::size_t>(i)]));
+    }
+    print(line + "\n");
+  }
+}
+
+void predict(const Given& given) {
+  if (given.images.empty() == given.inputs.empty()) {
+    throw UsageError(
+        "predict: give either pictures, weft predict MODEL IMAGE..., or arrays by --input and "
+        "--output");
+  }
+  set_threads(given.threads);
+  nn::Model model = given.file.load_with_weights();
+  given.images.empty() ? predict_arrays(given, model) : predict_pictures(given, model);
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("predict", "Compute a model's outputs for pictures, or for .npy files");
+  const auto given = std::make_shared<Given>();
+  given->file.add_to(*command);
+  command->add_option("IMAGE", given->images,
+                      "PNG or JPEG files. For a model of MNIST's size, a digit is made bright on "
+                      "dark, scaled and centred as MNIST's are");
+  CLI::Option* input = command->add_option("--input", given->inputs,
+                                           "One .npy for each input, in the model's order");
+  CLI::Option* output = command->add_option("--output", given->outputs,
+                                            "One .npy for each output, in the model's order");
+  input->needs(output);
+  output->needs(input);
+  command->add_option("--batch-size", given->batch_size, "Samples at a time")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--top", given->top, "How many classes to print")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--classes", given->classes, "Their names, a,b,c")->delimiter(',');
+  command->add_option("--scale", given->scale, "What pixels, 0 to 255, are multiplied by")
+      ->capture_default_str();
+  command->add_flag("--plain", given->plain, "Take pictures of digits as they are");
+  command->add_flag("--json", given->json, "Print a line of JSON for each picture");
+  add_threads(*command, given->threads);
+  command->callback([given] { predict(*given); });
+}
+
+}  // namespace weft::tools

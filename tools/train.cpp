@@ -1,0 +1,233 @@
+// weft train: from data to a model in a file.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "io/model_files.hpp"
+#include "io/plot.hpp"
+#include "nn/nn.hpp"
+#include "runtime/threads.hpp"
+#include "tools/commands.hpp"
+#include "tools/data.hpp"
+#include "tools/interrupt.hpp"
+
+namespace weft::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Given {
+  std::string model = "tutorial", weights;
+  DataOptions data;
+  int epochs = 10;
+  std::int64_t batch_size = 64;
+  std::string optimizer, loss;
+  double learning_rate = 0;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  std::string save = "model.h5", checkpoint, resume, plot, log, tensorboard;
+  int early_stopping = 0;
+  bool augment = false, json = false, quiet = false;
+};
+
+void add_options(CLI::App& command, Given& given) {
+  command
+      .add_option("--model", given.model,
+                  "tutorial, a .json of layers, or an .h5 or .keras that is trained on")
+      ->capture_default_str();
+  command.add_option("--weights", given.weights, "Begin with weights of this .h5");
+  given.data.add_to(command, true);
+  command.add_option("--epochs", given.epochs, "How often to go through the data")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command.add_option("--batch-size", given.batch_size, "Samples per step")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command.add_option("--optimizer", given.optimizer,
+                     "adam, sgd, rmsprop, ...; by default that of the model's file, or adam");
+  command.add_option("--learning-rate", given.learning_rate, "By default the optimizer's")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--loss", given.loss,
+                     "categorical_crossentropy, mse, ...; by default that of the model's file, or "
+                     "what fits its output");
+  command.add_flag("--augment", given.augment,
+                   "Turn, shift and zoom pictures a little, anew in each epoch");
+  command
+      .add_option("--early-stopping", given.early_stopping,
+                  "Stop when the validation loss has not fallen for so many epochs, and go back to "
+                  "the best")
+      ->check(CLI::Range(1, 1000000));
+  command.add_option("--save", given.save, "The model's file: .h5 or .keras")
+      ->capture_default_str();
+  command.add_option("--checkpoint", given.checkpoint,
+                     "Also save the best model so far, after each epoch, here");
+  command.add_option("--resume", given.resume,
+                     "A folder for the state of training: started again, it goes on where it was");
+  command.add_option("--plot", given.plot, "Draw loss and accuracy: .png or .svg");
+  command.add_option("--log", given.log, "Write a line of numbers for each epoch: .csv");
+  command.add_option("--tensorboard", given.tensorboard, "A folder of events for TensorBoard");
+  command.add_option("--seed", given.seed, "Of weights, shuffling and augmentation")
+      ->capture_default_str();
+  add_threads(command, given.threads);
+  CLI::Option* quiet = command.add_flag("-q,--quiet", given.quiet, "No progress");
+  command.add_flag("--json", given.json, "A line of JSON for each epoch, and one for the result")
+      ->excludes(quiet);
+}
+
+nn::Model model_of(const Given& given) {
+  if (given.model == "tutorial") {
+    nn::Model model = tutorial(given.seed);
+    if (!given.weights.empty()) model.load_weights(given.weights);
+    return model;
+  }
+  nn::Model model = nn::load_model(given.model);
+  model.config.seed = given.seed;
+  if (!given.weights.empty()) model.load_weights(given.weights);
+  return model;
+}
+
+/// What the command line says of training, else the model's file, else what fits.
+void compile(nn::Model& model, const Given& given, const Data& data) {
+  nn::TrainOptions options;
+  if (model.is_compiled()) {
+    if (given.optimizer.empty() && given.loss.empty()) {
+      if (given.learning_rate > 0) model.set_learning_rate(given.learning_rate);
+      return;
+    }
+    options = model.training();
+  } else {
+    options.optimizer = "adam";
+    const Shape output = model.output_shape();
+    const bool classes = data.train.y().dtype() != DType::f32;
+    const bool one = output.rank() == 0 || output[-1] == 1;
+    options.loss = !classes ? "mse" : one ? "binary_crossentropy" : "categorical_crossentropy";
+    options.metrics = {classes ? "accuracy" : "mae"};
+  }
+  if (!given.optimizer.empty()) options.optimizer = nn::Optimizer(given.optimizer);
+  if (!given.loss.empty()) options.loss = nn::Loss(given.loss);
+  model.compile(std::move(options));
+  if (given.learning_rate > 0) model.set_learning_rate(given.learning_rate);
+}
+
+Json json_of(const nn::Logs& logs) {
+  Json json = Json::object();
+  for (const auto& [name, value] : logs) json[name] = value;
+  return json;
+}
+
+std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
+  std::vector<nn::Callback> all;
+  const std::string monitor = validated ? "val_loss" : "loss";
+  if (!given.resume.empty()) all.push_back(nn::BackupAndRestore{given.resume});
+  if (given.early_stopping > 0) {
+    all.push_back(nn::EarlyStopping{
+        .monitor = monitor, .patience = given.early_stopping, .restore_best_weights = true});
+  }
+  if (!given.checkpoint.empty()) {
+    all.push_back(
+        nn::ModelCheckpoint{given.checkpoint, {.monitor = monitor, .save_best_only = true}});
+  }
+  if (!given.log.empty()) {
+    all.push_back(nn::CSVLogger{.filename = given.log, .append = !given.resume.empty()});
+  }
+  if (!given.tensorboard.empty()) all.push_back(nn::TensorBoard{.log_dir = given.tensorboard});
+  if (given.json) {
+    all.push_back({.on_epoch_end = [](nn::Model&, int epoch, nn::Logs& logs) {
+      Json line{{"epoch", epoch + 1}};
+      line.update(json_of(logs));
+      print(line.dump() + "\n");
+    }});
+  }
+  all.push_back(InterruptGuard::callback());
+  return all;
+}
+
+void check_endings(const Given& given) {
+  const auto check = [](const char* option, const std::string& file,
+                        std::initializer_list<const char*> endings) {
+    for (const char* ending : endings) {
+      if (file.empty() || file.ends_with(ending)) return;
+    }
+    throw UsageError(
+        fmt::format("{}: \"{}\" must end with {}", option, file, fmt::join(endings, " or ")));
+  };
+  check("--save", given.save, {".h5", ".hdf5", ".keras"});
+  check("--checkpoint", given.checkpoint, {".h5", ".hdf5", ".keras"});
+  check("--plot", given.plot, {".png", ".svg"});
+}
+
+void train(const Given& given) {
+  check_endings(given);
+  set_threads(given.threads);
+  nn::Model model = model_of(given);
+  const Data data = given.data.load(model);
+  compile(model, given, data);
+  nn::Dataset samples = fitting(data.train, model);
+  const nn::Dataset test = fitting(data.test, model);
+  if (samples.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
+  if (given.augment) {
+    samples = samples.augmented({.rotation = 0.03,
+                                 .height_shift = 0.08,
+                                 .width_shift = 0.08,
+                                 .zoom = 0.08,
+                                 .value_range = static_cast<float>(255 * given.data.scale)});
+  }
+  if (!given.json && !given.quiet) print(model.summary());
+
+  const bool silent = given.json || given.quiet;
+  nn::History history;
+  bool interrupted = false;
+  {
+    const InterruptGuard guard;
+    history = model.fit(samples, {.epochs = given.epochs,
+                                  .batch_size = given.batch_size,
+                                  .validation_data = test,
+                                  .verbose = silent ? std::optional(0) : std::nullopt,
+                                  .callbacks = callbacks(given, test.size() > 0),
+                                  .seed = given.seed});
+    interrupted = InterruptGuard::interrupted();
+  }
+  if (interrupted) {
+    const std::string kept = given.resume.empty() ? given.checkpoint : given.resume;
+    throw Interrupted(kept.empty() ? "stopped; nothing was saved"
+                                   : fmt::format("stopped; what was reached is in {}", kept));
+  }
+  model.save(given.save);
+  const bool plot = !given.plot.empty() && !history.epoch.empty();
+  if (plot) history.plot(given.plot);
+  const nn::Diagnosis diagnosis = nn::diagnosis(history);
+  const nn::Logs score = test.size() > 0
+                             ? model.evaluate(test, {.batch_size = given.batch_size, .verbose = 0})
+                             : nn::Logs();
+  if (given.json) {
+    Json result{{"saved", given.save}};
+    if (plot) result["plot"] = given.plot;
+    if (test.size() > 0) result["test"] = json_of(score);
+    if (diagnosis.best_epoch) result["best_epoch"] = *diagnosis.best_epoch;
+    result["diagnosis"] = diagnosis.text();
+    return print(result.dump() + "\n");
+  }
+  if (given.quiet) return;
+  std::string text = diagnosis.text() + "\n";
+  for (const auto& [name, value] : score) text += fmt::format("Test {}: {:.4f}\n", name, value);
+  text += fmt::format("Saved {}\n", given.save);
+  if (plot) text += fmt::format("Drew {}\n", given.plot);
+  print(text);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "Train a model on data, and save it");
+  const auto given = std::make_shared<Given>();
+  add_options(*command, *given);
+  command->callback([given] {
+    given->data.seed = given->seed;
+    train(*given);
+  });
+}
+
+}  // namespace weft::tools
