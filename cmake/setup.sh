@@ -2,7 +2,7 @@
 # docs/dependencies.md says what each is for.
 
 weft_packages=(cmake ninja-build g++ libboost-dev libdnnl-dev libfmt-dev pkg-config zlib1g-dev libpng-dev
-  libhdf5-dev libzip-dev libplplot-dev plplot-driver-cairo libprotobuf-dev nlohmann-json3-dev libcli11-dev graphviz doctest-dev)
+  libhdf5-dev libzip-dev libplplot-dev plplot-driver-cairo libprotobuf-dev nlohmann-json3-dev libcli11-dev libcpp-httplib-dev graphviz doctest-dev)
 
 # install_missing <package>...: asks for root's rights only if there is something to install.
 install_missing() {

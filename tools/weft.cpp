@@ -14,6 +14,7 @@
 #include "io/model_files.hpp"
 #include "io/npy.hpp"
 #include "nn/nn.hpp"
+#include "tools/serve.hpp"
 
 namespace nn = weft::nn;
 
@@ -146,6 +147,8 @@ int main(int argc, char** argv) {
   convert_command->add_flag("--weights-only", given.only_weights,
                             "Leave out the layers' description");
   convert_command->callback([&] { convert(given); });
+
+  add_serve(app);
 
   try {
     app.parse(argc, argv);
