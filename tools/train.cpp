@@ -13,6 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/data.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/server.hpp"
 
 namespace weft::tools {
 namespace {
@@ -30,7 +31,8 @@ struct Given {
   int threads = 0;
   std::string save = "model.h5", checkpoint, resume, plot, log, tensorboard;
   int early_stopping = 0;
-  bool augment = false, json = false, quiet = false;
+  bool augment = false, json = false, quiet = false, serve = false;
+  int port = 8000;
 };
 
 void add_options(CLI::App& command, Given& given) {
@@ -69,6 +71,12 @@ void add_options(CLI::App& command, Given& given) {
   command.add_option("--plot", given.plot, "Draw loss and accuracy: .png or .svg");
   command.add_option("--log", given.log, "Write a line of numbers for each epoch: .csv");
   command.add_option("--tensorboard", given.tensorboard, "A folder of events for TensorBoard");
+  CLI::Option* serve = command.add_flag(
+      "--serve", given.serve, "Show a page of the curves, as they grow, in a browser here");
+  command.add_option("--port", given.port, "Of that page; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->needs(serve)
+      ->capture_default_str();
   command.add_option("--seed", given.seed, "Of weights, shuffling and augmentation")
       ->capture_default_str();
   add_threads(command, given.threads);
@@ -178,6 +186,14 @@ void train(const Given& given) {
   if (!given.json && !given.quiet) print(model.summary());
 
   const bool silent = given.json || given.quiet;
+  std::optional<Server> server;
+  std::vector<nn::Callback> all = callbacks(given, test.size() > 0);
+  if (given.serve) {
+    server.emplace(ServerOptions{.port = given.port});
+    server->start();
+    if (!silent) print(fmt::format("Curves at {}\n", server->url()));
+    all.push_back(live(*server));
+  }
   nn::History history;
   bool interrupted = false;
   {
@@ -186,7 +202,7 @@ void train(const Given& given) {
                                   .batch_size = given.batch_size,
                                   .validation_data = test,
                                   .verbose = silent ? std::optional(0) : std::nullopt,
-                                  .callbacks = callbacks(given, test.size() > 0),
+                                  .callbacks = std::move(all),
                                   .seed = given.seed});
     interrupted = InterruptGuard::interrupted();
   }
