@@ -1,10 +1,6 @@
 // The program weft, run as its users run it.
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <fmt/ranges.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -14,68 +10,14 @@
 #include "io/npy.hpp"
 #include "nn/nn.hpp"
 #include "tests/io_files.hpp"
+#include "tests/program.hpp"
 
 #ifdef WEFT_PROGRAM
-
-extern char** environ;
 
 namespace weft::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-Outcome run(const std::vector<std::string>& arguments, const char* out = nullptr) {
-  const TemporaryFolder folder;
-  const std::string out_file = out != nullptr ? out : (folder / "out").string();
-  const std::string err_file = (folder / "err").string();
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, out_file.c_str(), O_WRONLY | O_CREAT, 0600);
-  posix_spawn_file_actions_addopen(&actions, 2, err_file.c_str(), O_WRONLY | O_CREAT, 0600);
-  std::vector<std::string> words{WEFT_PROGRAM};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  pid_t child = 0;
-  REQUIRE(posix_spawn(&child, WEFT_PROGRAM, &actions, nullptr, pointers.data(), environ) == 0);
-  posix_spawn_file_actions_destroy(&actions);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  return {WEXITSTATUS(status), out != nullptr ? "" : content(out_file), content(err_file)};
-}
-
-/// It says nothing but its result.
-std::string check_done(const std::vector<std::string>& arguments) {
-  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
-  const Outcome outcome = run(arguments);
-  CHECK(outcome.code == 0);
-  CHECK(outcome.err == "");
-  return outcome.out;
-}
-
-/// It says what is wrong, on stderr alone.
-void check_fails(int code, const std::vector<std::string>& arguments,
-                 std::initializer_list<std::string_view> texts) {
-  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
-  const Outcome outcome = run(arguments);
-  CHECK(outcome.code == code);
-  CHECK(outcome.out == "");
-  CAPTURE(outcome.err);
-  CHECK(outcome.err.starts_with("weft: "));
-  CHECK(outcome.err.ends_with("\n"));
-  for (const std::string_view text : texts) {
-    CAPTURE(text);
-    CHECK(outcome.err.find(text) != std::string::npos);
-  }
-}
 
 struct Sample {
   TemporaryFolder folder{};
@@ -162,12 +104,12 @@ TEST_CASE("program: help and version") {
 
 TEST_CASE("program: used wrongly, it says what would be right, and exits with 2") {
   const Sample s;
-  check_fails(2, {}, {"summary, predict, convert"});
-  check_fails(2, {"train"}, {"train", "summary, predict, convert"});
+  check_fails(2, {}, {"train, evaluate, predict, summary, draw, convert"});
+  check_fails(2, {"trian"}, {"trian", "train, evaluate, predict"});
   check_fails(2, {"summary"}, {"MODEL"});
   check_fails(2, {"summary", s.at("m.h5"), "--wieghts", "x"}, {"--wieghts", "--weights"});
   check_fails(2, {"predict", s.at("m.h5"), "--inputs", "x"}, {"--input", "--output"});
-  check_fails(2, {"predict", s.at("m.h5"), "--output", "y"}, {"--input is required"});
+  check_fails(2, {"predict", s.at("m.h5"), "--output", "y"}, {"--output requires --input"});
   check_fails(2,
               {"predict", s.at("m.h5"), "--input", s.at("x.npy"), "--output", s.at("y.npy"),
                "--batch-size", "0"},

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "graph/error.hpp"
+#include "graph/print.hpp"
 #include "io/csv.hpp"
 #include "io/idx.hpp"
 #include "io/image_folder.hpp"
@@ -34,7 +35,7 @@ fs::path environment(const char* name, const char* below = "") {
 }
 
 /// The first of some folders that has the files of a set like MNIST.
-fs::path find(const std::string& name, const std::vector<fs::path>& folders, const char* how) {
+fs::path find_set(const std::string& name, const std::vector<fs::path>& folders, const char* how) {
   std::vector<std::string> looked;
   for (const fs::path& folder : folders) {
     if (folder.empty()) continue;
@@ -91,21 +92,22 @@ void DataOptions::add_to(CLI::App& command, bool training) {
       ->capture_default_str();
 }
 
-Data DataOptions::load(nn::Model& model) const {
+Data DataOptions::find(const Shape& input) const {
   if (data == "mnist") {
     return load_idx_folder(
-        find("MNIST",
-             {environment("MNIST_DIR"), ".cache/mnist", environment("HOME", ".cache/weft/mnist")},
-             "examples/run.sh mnist --get-data gets it, or set MNIST_DIR to its folder"),
+        find_set(
+            "MNIST",
+            {environment("MNIST_DIR"), ".cache/mnist", environment("HOME", ".cache/weft/mnist")},
+            "examples/run.sh mnist --get-data gets it, or set MNIST_DIR to its folder"),
         scale);
   }
   if (data == "fashion") {
     Data fashion = load_idx_folder(
-        find("Fashion-MNIST",
-             {environment("FASHION_MNIST_DIR"), "/usr/share/datasets/fashion-mnist",
-              ".cache/fashion-mnist"},
-             "Debian's package dataset-fashion-mnist has it, or set FASHION_MNIST_DIR to its "
-             "folder"),
+        find_set("Fashion-MNIST",
+                 {environment("FASHION_MNIST_DIR"), "/usr/share/datasets/fashion-mnist",
+                  ".cache/fashion-mnist"},
+                 "Debian's package dataset-fashion-mnist has it, or set FASHION_MNIST_DIR to its "
+                 "folder"),
         scale);
     fashion.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                        "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
@@ -115,11 +117,10 @@ Data DataOptions::load(nn::Model& model) const {
   nn::Dataset all;
   if (fs::is_directory(data)) {
     if (has_idx(data)) return load_idx_folder(data, scale);
-    const Shape input = model.network().inputs[0].shape;
     if (input.rank() != 3 || (input[2] != 1 && input[2] != 3)) {
       throw UsageError(fmt::format(
           "--data: {} has pictures, but the model's input is {}, not [H,W,1] or [H,W,3]", data,
-          fmt::join(input, ",")));
+          input));
     }
     ImageFolder folder = load_image_folder(
         data, {.height = input[0], .width = input[1], .channels = static_cast<int>(input[2])});
@@ -139,6 +140,21 @@ Data DataOptions::load(nn::Model& model) const {
     result.test = validation_split == 0 ? nn::Dataset() : all;
   }
   return result;
+}
+
+Data DataOptions::load(nn::Model& model) const {
+  if (model.input_names().size() != 1 || model.output_names().size() != 1) {
+    throw UsageError("--data: it is for models of one input and one output");
+  }
+  const Shape input = model.network().inputs[0].shape;
+  Data found = find(input);
+  const nn::Dataset& some = found.train.size() > 0 ? found.train : found.test;
+  const Shape row = some.x().row_shape();
+  if (input.rank() > 0 && row != input && row.elements() != input.elements()) {
+    throw UsageError(fmt::format("--data: samples of \"{}\" are {}, but the model's input is {}",
+                                 data, row, input));
+  }
+  return found;
 }
 
 }  // namespace weft::tools

@@ -29,8 +29,12 @@ struct DataOptions {
   /// mnist, fashion, a folder of IDX files like MNIST's, a folder of folders of pictures, or a
   /// .csv. Of what has no test samples of its own, a part is kept for that, chosen by the seed.
   ///   model  whose input's size pictures get
-  ///   throws IoError if there are no such data, saying where they were looked for
+  ///   throws UsageError for data that the model does not take; IoError if there are no such data,
+  ///   saying where they were looked for
   Data load(nn::Model& model) const;
+
+ private:
+  Data find(const Shape& input) const;
 };
 
 /// The same data with targets as the model's loss wants them: classes, or vectors of 0 and 1.

@@ -1,0 +1,106 @@
+// The program weft, run as its users run it.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <fmt/ranges.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/io_files.hpp"
+
+#ifdef WEFT_PROGRAM
+
+extern char** environ;
+
+namespace weft::test {
+
+/// A run that goes on until it is waited for.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments, const char* out = nullptr) {
+    out_ = out != nullptr ? out : (folder_ / "out").string();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT,
+                                     0600);
+    std::vector<std::string> words{WEFT_PROGRAM};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    REQUIRE(posix_spawn(&child_, WEFT_PROGRAM, &actions, nullptr, pointers.data(), environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  ~Program() {
+    if (child_ > 0) kill(SIGKILL), wait();
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void kill(int signal) const { ::kill(child_, signal); }
+  /// Its exit status, as of waitpid().
+  int wait() {
+    int status = 0;
+    if (::waitpid(child_, &status, 0) != child_) status = -1;
+    child_ = 0;
+    return status;
+  }
+  std::string out() const { return content(out_); }
+  std::string err() const { return content(folder_ / "err"); }
+
+ private:
+  TemporaryFolder folder_{};
+  std::string out_;
+  pid_t child_ = 0;
+};
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+inline Outcome run(const std::vector<std::string>& arguments, const char* out = nullptr) {
+  Program program(arguments, out);
+  const int status = program.wait();
+  REQUIRE(WIFEXITED(status));
+  return {WEXITSTATUS(status), out != nullptr ? "" : program.out(), program.err()};
+}
+
+/// It says nothing but its result.
+inline std::string check_done(const std::vector<std::string>& arguments) {
+  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
+  const Outcome outcome = run(arguments);
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err == "");
+  return outcome.out;
+}
+
+/// It says what is wrong, on stderr alone.
+inline void check_fails(int code, const std::vector<std::string>& arguments,
+                        std::initializer_list<std::string_view> texts) {
+  CAPTURE(fmt::format("{}", fmt::join(arguments, " ")));
+  const Outcome outcome = run(arguments);
+  CHECK(outcome.code == code);
+  CHECK(outcome.out == "");
+  CAPTURE(outcome.err);
+  CHECK(outcome.err.starts_with("weft: "));
+  CHECK(outcome.err.ends_with("\n"));
+  for (const std::string_view text : texts) {
+    CAPTURE(text);
+    CHECK(outcome.err.find(text) != std::string::npos);
+  }
+}
+
+}  // namespace weft::test
+
+#endif

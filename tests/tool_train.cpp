@@ -1,0 +1,297 @@
+// weft train, evaluate, predict IMAGE, draw, bench and completion, run as their users run them.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "io/idx.hpp"
+#include "io/image.hpp"
+#include "io/model_files.hpp"
+#include "nn/nn.hpp"
+#include "tests/program.hpp"
+
+#ifdef WEFT_PROGRAM
+
+namespace weft::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// Images of 12x12 with a bright square in one of the four corners, which is the class.
+Tensor squares(const std::vector<std::uint8_t>& labels, unsigned seed) {
+  std::mt19937 random(seed);
+  const auto count = static_cast<std::int64_t>(labels.size());
+  Tensor images(Type{DType::u8, {count, 12, 12}});
+  const auto out = images.data<std::uint8_t>();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    for (std::size_t y = 0; y < 12; ++y) {
+      for (std::size_t x = 0; x < 12; ++x) {
+        const std::size_t corner = (y >= 6 ? 2u : 0u) + (x >= 6 ? 1u : 0u);
+        out[(i * 12 + y) * 12 + x] =
+            static_cast<std::uint8_t>(random() % 64 + (corner == labels[i] ? 150 : 0));
+      }
+    }
+  }
+  return images;
+}
+
+std::vector<std::uint8_t> corners(std::size_t count) {
+  std::vector<std::uint8_t> labels(count);
+  for (std::size_t i = 0; i < count; ++i) labels[i] = static_cast<std::uint8_t>(i * 7 % 4);
+  return labels;
+}
+
+/// A folder like MNIST's, and a small network for it.
+struct Sample {
+  TemporaryFolder folder{};
+  std::string at(std::string_view name) const { return (folder / name).string(); }
+
+  explicit Sample(std::size_t count = 512) {
+    fs::create_directory(at("data"));
+    const auto write = [&](const std::string& part, std::size_t samples, unsigned seed) {
+      const std::vector<std::uint8_t> labels = corners(samples);
+      write_idx(at("data/" + part + "-images-idx3-ubyte"), squares(labels, seed));
+      write_idx(at("data/" + part + "-labels-idx1-ubyte"),
+                Tensor::of<std::uint8_t>({static_cast<std::int64_t>(samples)}, labels));
+    };
+    write("train", count, 1);
+    write("t10k", 64, 2);
+    nn::Sequential model({nn::Conv2D(4, {3, 3}, {.activation = "relu", .input_shape = {12, 12, 1}}),
+                          nn::MaxPooling2D(2), nn::Flatten(), nn::Dropout(0.1),
+                          nn::Dense(4, {.activation = "softmax"})});
+    model.save(at("m.json"));
+  }
+  /// weft train of that network on that data, quiet.
+  std::vector<std::string> train(std::vector<std::string> more) const {
+    std::vector<std::string> words{"train",    "--model", at("m.json"), "--data",
+                                   at("data"), "--save",  at("m.h5")};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+};
+
+std::vector<json> lines_of(const std::string& text) {
+  std::vector<json> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+TEST_CASE("program: train, evaluate and predict, from data to a picture's class") {
+  const Sample s;
+  const std::string text = check_done(s.train(
+      {"--epochs", "12", "--batch-size", "16", "--plot", s.at("h.svg"), "--log", s.at("log.csv"),
+       "--tensorboard", s.at("events"), "--checkpoint", s.at("best.keras")}));
+  CHECK(text.find("Epoch 12/12") != std::string::npos);
+  CHECK(text.find("Best epoch: ") != std::string::npos);
+  CHECK(text.find("Saved " + s.at("m.h5")) != std::string::npos);
+  CHECK(content(s.at("h.svg")).find("<svg") != std::string::npos);
+  CHECK(content(s.at("log.csv")).starts_with("epoch,accuracy,loss,val_accuracy,val_loss\n0,"));
+  CHECK(fs::exists(s.at("events/train")));
+  CHECK(fs::exists(s.at("best.keras")));
+
+  const json score =
+      json::parse(check_done({"evaluate", s.at("m.h5"), "--data", s.at("data"), "--json",
+                              "--confusion", s.at("c.png"), "--mistakes", s.at("x.svg")}));
+  CHECK(score["samples"] == 64);
+  CHECK(score["accuracy"] == 1);
+  CHECK(score["loss"] < 0.5);
+  CHECK(read_png(s.at("c.png")).elements() > 0);
+  CHECK(fs::exists(s.at("x.svg")));
+  CHECK(check_done({"evaluate", s.at("m.h5"), "--data", s.at("data")}).find("accuracy: 1.0000") !=
+        std::string::npos);
+
+  // A picture of another size.
+  const Tensor images = squares({2}, 9);
+  write_png(s.at("two.png"), images.reshaped({12, 12, 1}));
+  Tensor large(Type{DType::u8, {48, 48, 3}});
+  for (std::size_t i = 0; i < 48 * 48 * 3; ++i) {
+    large.data<std::uint8_t>()[i] =
+        images.data<std::uint8_t>()[i / (48 * 3) / 4 * 12 + i / 3 % 48 / 4];
+  }
+  write_png(s.at("large.png"), large);
+  const auto predictions =
+      lines_of(check_done({"predict", s.at("m.h5"), s.at("two.png"), s.at("large.png"), "--classes",
+                           "nw,ne,sw,se", "--top", "2", "--json"}));
+  REQUIRE(predictions.size() == 2);
+  for (const json& each : predictions) {
+    CHECK(each["predictions"].size() == 2);
+    CHECK(each["predictions"][0]["class"] == "sw");
+    CHECK(each["predictions"][0]["probability"] > 0.5);
+  }
+  CHECK(check_done({"predict", s.at("m.h5"), s.at("two.png")})
+            .starts_with(s.at("two.png") + ":  2 "));
+}
+
+TEST_CASE("program: train speaks JSON, and trains on from a file") {
+  const Sample s;
+  const auto lines = lines_of(check_done(s.train({"--epochs", "2", "--json", "--seed", "4"})));
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0]["epoch"] == 1);
+  CHECK(lines[1]["val_loss"] < lines[0]["val_loss"]);
+  CHECK(lines[2]["saved"] == s.at("m.h5"));
+  CHECK(lines[2]["test"]["loss"] == lines[1]["val_loss"]);
+  const auto more =
+      lines_of(check_done({"train", "--model", s.at("m.h5"), "--data", s.at("data"), "--epochs",
+                           "1", "--json", "--save", s.at("n.keras"), "--learning-rate", "0.0005"}));
+  CHECK(more[0]["loss"] < lines[1]["loss"]);
+  CHECK(nn::load_model(s.at("n.keras")).learning_rate() == doctest::Approx(0.0005));
+  CHECK(check_done(s.train({"--epochs", "1", "-q", "--optimizer", "sgd", "--loss", "mse"})) == "");
+  CHECK(nn::load_model(s.at("m.h5")).training().loss.name == "mean_squared_error");
+  const auto early = lines_of(check_done(
+      s.train({"--epochs", "50", "--json", "--learning-rate", "0.5", "--early-stopping", "2"})));
+  CHECK(early.size() < 51);
+}
+
+TEST_CASE("program: a folder of pictures and a table are data, too") {
+  const Sample s;
+  std::mt19937 random(1);
+  for (std::size_t i = 0; i < 80; ++i) {
+    const auto label = static_cast<std::uint8_t>(i % 4);
+    const std::string name(1, static_cast<char>('a' + label));
+    fs::create_directories(s.at("pictures/" + name));
+    write_png(s.at(fmt::format("pictures/{}/{}.png", name, i)),
+              squares({label}, static_cast<unsigned>(i)).reshaped({12, 12, 1}));
+  }
+  const auto lines = lines_of(
+      check_done({"train", "--model", s.at("m.json"), "--data", s.at("pictures"), "--save",
+                  s.at("m.h5"), "--epochs", "20", "--batch-size", "8", "--augment", "--json"}));
+  CHECK(lines.back()["test"]["accuracy"] > 0.7);
+  CHECK(json::parse(check_done(
+            {"evaluate", s.at("m.h5"), "--data", s.at("pictures"), "--json"}))["samples"] == 80);
+
+  std::string table = "a,b,kind\n";
+  for (int i = 0; i < 200; ++i) {
+    const int a = static_cast<int>(random() % 100), b = static_cast<int>(random() % 100);
+    table += fmt::format("{},{},{}\n", a / 100.0, b / 100.0, a > b ? "more" : "less");
+  }
+  put(s.at("t.csv"), table);
+  nn::Sequential model({nn::Dense(8, {.activation = "relu", .input_shape = {2}}),
+                        nn::Dense(2, {.activation = "softmax"})});
+  model.save(s.at("t.json"));
+  const auto trained = lines_of(check_done(
+      {"train", "--model", s.at("t.json"), "--data", s.at("t.csv"), "--save", s.at("t.h5"),
+       "--epochs", "60", "--batch-size", "16", "--json", "--validation-split", "0.2"}));
+  CHECK(trained.back()["test"]["accuracy"] > 0.85);
+}
+
+TEST_CASE("program: killed at any moment and started again, training ends as if it had not been") {
+  const Sample s(4096);
+  const auto arguments = [&](const std::string& model, const std::string& state) {
+    return std::vector<std::string>{
+        "train",  "--model",      s.at("m.json"), "--data",    s.at("data"),
+        "--save", s.at(model),    "--resume",     s.at(state), "--epochs",
+        "30",     "--batch-size", "16",           "--augment", "-q"};
+  };
+  const auto start = std::chrono::steady_clock::now();
+  check_done(arguments("whole.h5", "whole"));
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
+  std::mt19937 random(5);
+  int kills = 0;
+  // Ten kills, each somewhere in the first part of what is left; then it may end.
+  for (int round = 0; round < 10; ++round) {
+    Program program(arguments("killed.h5", "killed"));
+    std::this_thread::sleep_for(whole * (static_cast<double>(random() % 1000) / 1000 * 0.25));
+    program.kill(SIGKILL);
+    const int status = program.wait();
+    kills += WIFSIGNALED(status);
+    if (WIFEXITED(status)) break;
+  }
+  CAPTURE(kills);
+  CHECK(kills > 3);
+  if (!fs::exists(s.at("killed.h5"))) check_done(arguments("killed.h5", "killed"));
+  CHECK_FALSE(fs::exists(s.at("killed")));  // the state of training that is over
+  nn::Model a = nn::load_model(s.at("whole.h5")), b = nn::load_model(s.at("killed.h5"));
+  const auto first = a.get_weights(), second = b.get_weights();
+  REQUIRE(first.size() == second.size());
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    CHECK(std::ranges::equal(first[i].data<float>(), second[i].data<float>()));
+  }
+}
+
+TEST_CASE("program: Ctrl-C ends training after the batch, with what was asked to be kept") {
+  const Sample s(2048);
+  for (const bool keep : {true, false}) {
+    CAPTURE(keep);
+    std::vector<std::string> arguments = s.train({"--epochs", "100000", "--json"});
+    if (keep) arguments.insert(arguments.end(), {"--checkpoint", s.at("best.h5")});
+    Program program(arguments);
+    for (int i = 0; i < 1200 && program.out().empty(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    program.kill(SIGINT);
+    const int status = program.wait();
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 130);
+    CHECK(program.err().find(keep ? s.at("best.h5") : "nothing was saved") != std::string::npos);
+    CHECK_FALSE(fs::exists(s.at("m.h5")));
+    CHECK(fs::exists(s.at("best.h5")));
+  }
+  CHECK_NOTHROW(nn::load_model(s.at("best.h5")));
+}
+
+TEST_CASE("program: draw, bench, completion and version") {
+  const Sample s;
+  CHECK(check_done({"draw", s.at("m.json"), "-o", s.at("m.dot"), "--horizontal"})
+            .find("Drew " + s.at("m.dot")) == 0);
+  CHECK(content(s.at("m.dot")).find("rankdir=LR") != std::string::npos);
+  const json bench =
+      json::parse(check_done({"bench", "--model", s.at("m.json"), "--batch-size", "8", "--seconds",
+                              "0.01", "--threads", "1", "--json"}));
+  CHECK(bench["threads"] == 1);
+  CHECK(bench["train_ms"] > 0);
+  CHECK(check_done({"bench", "--model", s.at("m.json"), "--seconds", "0"}).find("training step") !=
+        std::string::npos);
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const std::string text = check_done({"completion", shell});
+    CHECK(text.find("evaluate") != std::string::npos);
+    CHECK(text.find("early-stopping") != std::string::npos);
+  }
+  const std::string version = check_done({"--version"});
+  CHECK(version.find("oneDNN ") != std::string::npos);
+  CHECK(version.find("thread") != std::string::npos);
+  for (const char* command : {"train", "evaluate", "predict", "summary", "draw", "convert", "serve",
+                              "bench", "completion"}) {
+    CHECK(check_done({command, "--help"}).find("Usage: weft") != std::string::npos);
+  }
+}
+
+TEST_CASE("program: what is wrong about training, said before it begins") {
+  const Sample s;
+  check_fails(2, {"train"}, {"--data is required"});
+  check_fails(2, s.train({"--epochs", "0"}), {"--epochs"});
+  check_fails(2, {"train", "--data", s.at("data"), "--save", "m.onnx"},
+              {"--save", "m.onnx", ".h5"});
+  check_fails(2, s.train({"--plot", "m.jpg"}), {"--plot", ".png or .svg"});
+  check_fails(2, s.train({"--checkpoint", "best"}), {"--checkpoint", ".keras"});
+  check_fails(2, s.train({"--json", "--quiet"}), {"--json"});
+  check_fails(2, s.train({"--port", "1"}), {"--port requires --serve"});
+  check_fails(1, s.train({"--optimizer", "adamm"}), {"adamm", "adam"});
+  check_fails(1, s.train({"--loss", "mean"}), {"mean"});
+  check_fails(1, {"train", "--model", s.at("m.json"), "--data", s.at("none")},
+              {"none", "a folder that is there"});
+  check_fails(1, {"train", "--model", s.at("none.json"), "--data", s.at("data")}, {"none.json"});
+  check_fails(2, {"train", "--data", s.at("data")}, {"[12,12,1]", "[28,28,1]"});
+  fs::create_directory(s.at("empty"));
+  check_fails(1, {"train", "--model", s.at("m.json"), "--data", s.at("empty")},
+              {"a folder of .png or .jpg"});
+  check_fails(2, {"evaluate", s.at("m.json"), "--data", s.at("data")}, {"no weights"});
+  check_done(s.train({"--epochs", "1", "-q"}));
+  check_fails(2, {"predict", s.at("m.h5")}, {"either pictures", "--input"});
+  check_fails(1, {"predict", s.at("m.h5"), s.at("none.png")}, {"none.png", "no such file"});
+  check_fails(1, {"predict", s.at("m.h5"), s.at("m.json")}, {"neither PNG nor JPEG"});
+  check_fails(2, {"predict", s.at("m.h5"), "x.png", "--classes", "a,b"}, {"4 outputs", "2 names"});
+  check_fails(2, {"draw", s.at("m.h5"), "-o", s.at("m.txt")}, {"m.txt"});
+  check_fails(2, {"completion", "tcsh"}, {"tcsh", "bash"});
+  check_fails(1, {"bench", "--model", s.at("none.h5")}, {"none.h5"});
+}
+
+}  // namespace
+}  // namespace weft::test
+
+#endif
