@@ -6,11 +6,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "io/idx.hpp"
+#include "io/image.hpp"
 #include "io/model_files.hpp"
 #include "io/plot.hpp"
 #include "nn/nn.hpp"
@@ -28,7 +30,7 @@ struct Options {
   std::int64_t batch_size = 64;
   std::uint64_t seed = 1;
   int threads = 0;
-  std::string save = ".";
+  std::string save = ".", image;
   bool report = false;
 };
 
@@ -107,6 +109,22 @@ std::string drawn(const Tensor& images, std::int64_t index) {
   return out;
 }
 
+/// Recognises the digit in an image file: of any size, white on black as MNIST's are, or black on
+/// white. (`weft predict` also crops and centres photographs.)
+void recognise(nn::Sequential& model, const std::filesystem::path& file) {
+  const Tensor image = weft::resized(weft::read_image(file, 1), 28, 28);
+  const auto pixels = image.data<float>();
+  const float mean = std::accumulate(pixels.begin(), pixels.end(), 0.0f) / (28 * 28);
+  const bool dark_on_light = mean > 127;
+  const nn::Dataset x = nn::Dataset(image.reshaped({1, 28, 28, 1}))
+                            .scaled(dark_on_light ? -1.0f / 255 : 1.0f / 255, dark_on_light);
+  const Tensor y = model.predict(x, {.verbose = 0});
+  const auto numbers = y.data<float>();
+  const auto best = std::ranges::max_element(numbers);
+  fmt::print("The digit in {} is a {}, by {:.1f} %.\n", file.string(), best - numbers.begin(),
+             100 * static_cast<double>(*best));
+}
+
 void run(const Options& options) {
   const weft::Mnist mnist = weft::load_mnist(options.data);
   const nn::Dataset train = dataset(mnist.train_images, mnist.train_labels);
@@ -147,6 +165,15 @@ void run(const Options& options) {
     fmt::print("\n");
   }
 
+  const std::filesystem::path digit = std::filesystem::path(options.save) / "digit.png";
+  if (options.image.empty()) {
+    const std::int64_t height = mnist.test_images.shape()[1], width = mnist.test_images.shape()[2];
+    weft::write_png(digit, Tensor::of<std::uint8_t>({height, width},
+                                                    mnist.test_images.data<std::uint8_t>().first(
+                                                        static_cast<std::size_t>(height * width))));
+  }
+  recognise(model, options.image.empty() ? digit : std::filesystem::path(options.image));
+
   if (options.report) {
     weft::Executable& step = model.training_step(train, options.batch_size);
     rusage usage{};
@@ -180,6 +207,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--save", options.save, "Folder for model.h5, model_weights.h5 and the pictures")
       ->capture_default_str();
+  app.add_option(
+         "--image", options.image,
+         "A PNG or JPEG file of a digit to recognise; by default the first test image, which is "
+         "written to digit.png")
+      ->check(CLI::ExistingFile);
   app.add_flag("--report", options.report, "Say at the end where time and memory went");
   try {
     app.parse(argc, argv);
