@@ -39,7 +39,7 @@ extern const std::string_view page;  // tools/page.html
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // loss comes first
 using Request = httplib::Request;
 using Response = httplib::Response;
 
@@ -451,6 +451,11 @@ struct Server::Impl {
     http->set_read_timeout(2);
     http->set_write_timeout(5);
     http->set_tcp_nodelay(true);
+    // httplib's own would let two servers share a port, each answering some of the clients.
+    http->set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
     http->set_default_headers({{"X-Content-Type-Options", "nosniff"},
                                {"Referrer-Policy", "no-referrer"},
                                {"Cross-Origin-Resource-Policy", "same-origin"},
