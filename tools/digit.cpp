@@ -280,9 +280,10 @@ Plane thickened(const Plane& digit) {
   return dilated(wide, reach);
 }
 
-/// The corner of a box of this length whose centre of mass comes to the middle, inside of 28.
+/// The corner of a box of this length whose centre of mass comes to the middle, inside of 28. In
+/// MNIST's own images, that is the middle of pixel 14, counted from 0.
 int corner(double centre, int length) {
-  return std::clamp(static_cast<int>(std::lround(side / 2.0 - centre)), 0, side - length);
+  return std::clamp(static_cast<int>(std::lround(side / 2 + 0.5 - centre)), 0, side - length);
 }
 
 Tensor centred(const Plane& digit) {
