@@ -130,6 +130,11 @@ TEST_CASE("digit: where there is nothing, all is black") {
       CHECK(std::ranges::all_of(out.data<std::uint8_t>(), [](int v) { return v == 0; }));
     }
   }
+  std::mt19937 random(1);
+  std::normal_distribution<double> noise(0, 6);
+  const Tensor paper = as_mnist_digit(
+      picture(200, 300, [&](double, double x) { return 90 + .3 * x + noise(random); }));
+  CHECK(std::ranges::all_of(paper.data<std::uint8_t>(), [](int v) { return v == 0; }));
   CHECK(as_mnist_digit(Tensor(Type{DType::u8, {0, 5, 1}})).elements() == 784);
   CHECK(as_mnist_digit(Tensor(Type{DType::u8, {5, 700}})).elements() == 784);
 }
