@@ -189,6 +189,9 @@ TEST_CASE("page: one draws by mouse, and the bars move") {
   if (std::getenv("WEFT_DIGITS") != nullptr) CHECK(browser.text("best") == "7");
   CHECK(browser.wait("document.getElementById('spoken').textContent.includes('%')"));
   CHECK(browser.wait("document.getElementById('drawing').naturalWidth > 0"));
+  CHECK(browser.run("return [...document.querySelectorAll('#bars .number')]"
+                    ".every(n => n.scrollWidth <= n.clientWidth)") == true);
+  CHECK(browser.run("return document.getElementById('keys').offsetHeight > 0") == true);
   browser.shoot("light");
   browser.check_no_complaints();
 
