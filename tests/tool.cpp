@@ -162,6 +162,26 @@ TEST_CASE("program: errors are told apart: 1, and 3 for what Weft does not have"
   CHECK(full.err.starts_with("weft: stdout: "));
 }
 
+TEST_CASE("program: serve says what is wrong before it listens") {
+  const Sample s;
+  CHECK(check_done({"serve", "--help"}).find("1/255") != std::string::npos);
+  check_fails(2, {"serve"}, {"MODEL"});
+  check_fails(2, {"serve", s.at("m.h5"), "--ports", "1"}, {"--ports", "--port"});
+  check_fails(2, {"serve", s.at("m.h5"), "--port", "65536"}, {"--port"});
+  check_fails(2, {"serve", s.at("m.h5"), "--scale", "0"}, {"--scale", "\"0\""});
+  check_fails(2, {"serve", s.at("m.h5"), "--scale", "inf"}, {"--scale"});
+  check_fails(2, {"serve", s.at("m.h5"), "--classes", "a,b,c"},
+              {"2 classes", "3 names", "a, b, c"});
+  check_fails(2, {"serve", s.at("m.json")}, {"m.json", "no weights", "--weights"});
+  check_fails(2, {"serve", s.at("two.keras")}, {"2 inputs and 2 outputs"});
+  check_fails(1, {"serve", s.at("none.h5")}, {"none.h5", "no such file"});
+  check_fails(1, {"serve", s.at("m.h5"), "--host", "192.0.2.1"}, {"192.0.2.1", "cannot listen"});
+  check_fails(1, {"serve", s.at("m.h5"), "--weights", s.at("other.weights.h5")}, {"d/kernel"});
+  const Outcome full = run({"serve", s.at("m.h5"), "--port", "0"}, "/dev/full");
+  CHECK(full.code == 1);
+  CHECK(full.err.starts_with("weft: stdout: "));
+}
+
 }  // namespace
 }  // namespace weft::test
 

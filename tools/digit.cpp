@@ -18,6 +18,8 @@ constexpr int side = 28, box_side = 20;
 constexpr int largest = 512;
 /// Ink that stands out less than this from its surroundings is noise.
 constexpr float least_contrast = 12;
+/// Darker paper shows noise and no more.
+constexpr float dark = 32;
 /// How wide MNIST's pens are at least, in its pixels.
 constexpr float least_stroke = 2;
 
@@ -165,7 +167,8 @@ Plane paper(const Plane& plane) {
   return out;
 }
 
-/// How much each pixel stands out from its paper, whichever of both is darker; 0 to 255.
+/// What part of the light each pixel takes from its paper, so that ink in the shadow is as black as
+/// elsewhere; 0 to 255. Where ink is the brighter one, all is turned round first.
 Plane ink_of(Plane plane) {
   const float border = percentile(frame_of(plane), 0.5);
   if (border <= otsu(plane.values)) {
@@ -173,7 +176,8 @@ Plane ink_of(Plane plane) {
   }
   const Plane background = paper(plane);
   for (std::size_t i = 0; i < plane.values.size(); ++i) {
-    plane.values[i] = std::max(0.0f, background.values[i] - plane.values[i]);
+    const float share = plane.values[i] / std::max(background.values[i], dark);
+    plane.values[i] = 255 * std::max(0.0f, 1 - share);
   }
   return plane;
 }
@@ -225,6 +229,7 @@ bool clean(Plane& ink) {
   for (float& v : below) v = std::abs(v - middle);
   // Three standard deviations, by the median of what is not ink.
   const float none = std::min(threshold, middle + 3 * 1.4826f * percentile(below, 0.5));
+  if (full < 2 * none) return false;  // the grain of paper
   drop_specks(ink, threshold);
   for (float& v : ink.values) v = std::clamp((v - none) / (full - none), 0.0f, 1.0f) * 255;
   return true;
@@ -280,9 +285,10 @@ Plane thickened(const Plane& digit) {
   return dilated(wide, reach);
 }
 
-/// The corner of a box of this length whose centre of mass comes to the middle, inside of 28.
+/// The corner of a box of this length whose centre of mass comes to the middle, inside of 28. In
+/// MNIST's own images, that is the middle of pixel 14, counted from 0.
 int corner(double centre, int length) {
-  return std::clamp(static_cast<int>(std::lround(side / 2.0 - centre)), 0, side - length);
+  return std::clamp(static_cast<int>(std::lround(side / 2 + 0.5 - centre)), 0, side - length);
 }
 
 Tensor centred(const Plane& digit) {

@@ -41,15 +41,26 @@ nn::Model load(const Given& given) {
   if (!given.weights.empty()) model.load_weights(given.weights);
   for (const auto& weight : model.declared_weights()) {
     if (model.variables().contains(weight.name)) continue;
-    weft::fail<weft::ArgumentError>(
-        "{}: there are no weights in it: give a file of them by --weights", given.model);
+    throw CLI::ValidationError(fmt::format(
+        "{}: there are no weights in it: give a file of them by --weights", given.model));
   }
   return model;
 }
 
+/// A model that cannot be served, or options that do not fit it, is the command's use, not a
+/// failure.
+std::unique_ptr<weft::Server> server_of(const Given& given) {
+  try {
+    return std::make_unique<weft::Server>(load(given), given.server);
+  } catch (const weft::ArgumentError& error) {
+    throw CLI::ValidationError(error.what());
+  }
+}
+
 void serve(const Given& given) {
   const sigset_t signals = hold_signals();
-  weft::Server server(load(given), given.server);
+  const auto made = server_of(given);
+  weft::Server& server = *made;
   server.start();
   fmt::print("Serving {} at {} - Ctrl-C ends it\n", given.model, server.url());
   if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "stdout");

@@ -40,6 +40,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+/// Keeps loss before accuracy. Too slow for what others send, with any number of names.
+using Ordered = nlohmann::ordered_json;
 using Request = httplib::Request;
 using Response = httplib::Response;
 
@@ -250,8 +252,8 @@ std::string nonce() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-json numbers(const nn::Logs& logs) {
-  json out = json::object();
+Ordered numbers(const nn::Logs& logs) {
+  Ordered out = Ordered::object();
   for (const auto& entry : logs) out[entry.name] = entry.value;  // NaN becomes null
   return out;
 }
@@ -425,11 +427,12 @@ struct Server::Impl {
   // History. All that hold the mutex.
 
   void remember() {
-    json done = json::array();
+    Ordered done = Ordered::array();
     for (const auto& [epoch, logs] : epochs) {
       done.push_back({{"epoch", epoch + 1}, {"logs", logs}});
     }
-    const json all{{"epochs", done}, {"now", now}, {"training", training}, {"drawing", drawings}};
+    const Ordered all{
+        {"epochs", done}, {"now", now}, {"training", training}, {"drawing", drawings}};
     history = all.dump(-1, ' ', false, json::error_handler_t::replace);
     etag = fmt::format("\"{}-{}\"", tag, ++version);
   }
@@ -451,6 +454,11 @@ struct Server::Impl {
     http->set_read_timeout(2);
     http->set_write_timeout(5);
     http->set_tcp_nodelay(true);
+    // httplib's own would let two servers share a port, each answering some of the clients.
+    http->set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
     http->set_default_headers({{"X-Content-Type-Options", "nosniff"},
                                {"Referrer-Policy", "no-referrer"},
                                {"Cross-Origin-Resource-Policy", "same-origin"},
@@ -527,8 +535,8 @@ struct Server::Impl {
   std::atomic<int> port = 0;
 
   std::mutex mutex;  // of what follows
-  std::map<int, json> epochs;
-  json now = nullptr;
+  std::map<int, Ordered> epochs;
+  Ordered now = nullptr;
   bool training = false;
   int drawings = 0;  // how often it changed; 0: there is none
   std::string drawing, history, tag, etag;
