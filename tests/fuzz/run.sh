@@ -2,10 +2,10 @@
 # Builds the fuzzer and feeds it for a while: half of the time mutated JSON, half of it HDF5 and ZIP.
 # What it finds lies in build-fuzz/found, and makes the script fail. What it learnt stays in
 # build-fuzz/corpus, and the next run begins there.
-#   usage: tests/fuzz/run.sh [seconds]      60 by default
+#   usage: tests/fuzz/run.sh [seconds [seed]]      60 by default, and another seed each time
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-seconds=${1:-60}
+seconds=${1:-60} seed=${2:-0}
 
 source cmake/setup.sh
 install_missing "${weft_packages[@]}"
@@ -30,7 +30,7 @@ status=0
 fuzz() { # fuzz <kind> <look for leaks: 0 or 1> <option>...
   local kind=$1 leaks=$2 log=$build/fuzz-$1.log
   shift 2
-  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "$build"/tests/fuzz/weft_fuzz "$corpus/$kind" "$seeds/$kind" -max_total_time=$((seconds / 2)) \
+  ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "$build"/tests/fuzz/weft_fuzz "$corpus/$kind" "$seeds/$kind" -max_total_time=$((seconds / 2)) -seed="$seed" \
     -max_len=80000 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -artifact_prefix="$found/$kind-" \
     -print_final_stats=1 -verbosity=0 "$@" >"$log" 2>&1 || {
     status=1
