@@ -25,6 +25,7 @@ void add_convert(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_train(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_completion(CLI::App& app);
 

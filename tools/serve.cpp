@@ -1,5 +1,4 @@
-#include "tools/serve.hpp"
-
+// weft serve: a page to draw on, for a model.
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,16 +12,15 @@
 #include <vector>
 
 #include "graph/error.hpp"
-#include "io/model_files.hpp"
+#include "tools/commands.hpp"
 #include "tools/server.hpp"
 
+namespace weft::tools {
 namespace {
 
-namespace nn = weft::nn;
-
 struct Given {
-  std::string model, weights;
-  weft::ServerOptions server;
+  ModelFile file;
+  ServerOptions server;
 };
 
 /// The signals that end the program, from now on for whoever waits for them: in threads that begin
@@ -36,33 +34,23 @@ sigset_t hold_signals() {
   return signals;
 }
 
-nn::Model load(const Given& given) {
-  nn::Model model = nn::load_model(given.model, {.compile = false});
-  if (!given.weights.empty()) model.load_weights(given.weights);
-  for (const auto& weight : model.declared_weights()) {
-    if (model.variables().contains(weight.name)) continue;
-    throw CLI::ValidationError(fmt::format(
-        "{}: there are no weights in it: give a file of them by --weights", given.model));
-  }
-  return model;
-}
-
 /// A model that cannot be served, or options that do not fit it, is the command's use, not a
 /// failure.
-std::unique_ptr<weft::Server> server_of(const Given& given) {
+std::unique_ptr<Server> server_of(const Given& given) {
+  nn::Model model = given.file.load_with_weights();
   try {
-    return std::make_unique<weft::Server>(load(given), given.server);
-  } catch (const weft::ArgumentError& error) {
-    throw CLI::ValidationError(error.what());
+    return std::make_unique<Server>(std::move(model), given.server);
+  } catch (const ArgumentError& error) {
+    throw UsageError(error.what());
   }
 }
 
 void serve(const Given& given) {
   const sigset_t signals = hold_signals();
   const auto made = server_of(given);
-  weft::Server& server = *made;
+  Server& server = *made;
   server.start();
-  fmt::print("Serving {} at {} - Ctrl-C ends it\n", given.model, server.url());
+  fmt::print("Serving {} at {} - Ctrl-C ends it\n", given.file.model, server.url());
   if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "stdout");
   int signal = 0;
   sigwait(&signals, &signal);
@@ -71,13 +59,12 @@ void serve(const Given& given) {
 
 }  // namespace
 
-CLI::App* add_serve(CLI::App& app) {
+void add_serve(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("serve", "Show a page in the browser, to draw for a model what it knows");
   const auto given = std::make_shared<Given>();
-  weft::ServerOptions& server = given->server;
-  command->add_option("MODEL", given->model, "An .h5, .keras or .json")->required();
-  command->add_option("--weights", given->weights, "Take weights from this .h5 instead");
+  ServerOptions& server = given->server;
+  given->file.add_to(*command);
   command
       ->add_option("--host", server.host,
                    "Where to listen; another than 127.0.0.1 lets other machines in")
@@ -98,5 +85,6 @@ CLI::App* add_serve(CLI::App& app) {
         return right ? "" : "\"" + text + "\" is no number other than 0, such as 1 or 0.00392";
       });
   command->callback([given] { serve(*given); });
-  return command;
 }
+
+}  // namespace weft::tools

@@ -13,7 +13,6 @@
 #include "graph/error.hpp"
 #include "runtime/threads.hpp"
 #include "tools/commands.hpp"
-#include "tools/serve.hpp"
 
 namespace tools = weft::tools;
 
@@ -63,7 +62,7 @@ int main(int argc, char** argv) {
   tools::add_summary(app);
   tools::add_draw(app);
   tools::add_convert(app);
-  add_serve(app);
+  tools::add_serve(app);
   tools::add_bench(app);
   tools::add_completion(app);
 
