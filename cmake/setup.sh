@@ -1,7 +1,7 @@
 # Sourced by the scripts that build Weft: installs the Debian packages that are missing.
 # docs/dependencies.md says what each is for.
 
-weft_packages=(cmake ninja-build g++ libboost-dev libdnnl-dev libfmt-dev pkg-config zlib1g-dev libpng-dev
+weft_packages=(cmake ninja-build g++ libboost-dev libdnnl-dev ocl-icd-opencl-dev libfmt-dev pkg-config zlib1g-dev libpng-dev
   libturbojpeg0-dev libhdf5-dev libzip-dev libcsv-dev libplplot-dev plplot-driver-cairo libprotobuf-dev
   nlohmann-json3-dev libcli11-dev libcpp-httplib-dev graphviz doctest-dev)
 
