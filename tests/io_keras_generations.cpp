@@ -94,6 +94,21 @@ nn::Model sequential(const std::string& layers) {
   return nn::model_from_json(R"({"class_name":"Sequential","config":)" + layers + "}");
 }
 
+TEST_CASE("keras generations: Keras 2 writes an activation by the name of TensorFlow's function") {
+  for (const char* name : {"softmax", "log_softmax"}) {
+    CAPTURE(name);
+    const auto json = [&](const std::string& activation) {
+      return fmt::format(
+          R"({{"class_name":"Sequential","config":{{"name":"m","layers":[{{"class_name":"InputLayer",)"
+          R"("config":{{"batch_input_shape":[null,4],"name":"i"}}}},{{"class_name":"Dense","config":)"
+          R"({{"name":"d","units":3,"activation":"{}"}}}}]}}}})",
+          activation);
+    };
+    const std::string expected = nn::model_from_json(json(name)).to_json();
+    CHECK(nn::model_from_json(json(std::string(name) + "_v2")).to_json() == expected);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("keras generations: samples predict what Keras 3 predicts of them") {

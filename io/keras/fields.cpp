@@ -170,6 +170,8 @@ nn::Activation read_activation(const Json& value, const std::string& where, Gene
     }
     name = object.config->get<std::string>();
   }
+  // Keras 2 may write the names of TensorFlow's functions.
+  if (name == "softmax_v2" || name == "log_softmax_v2") name.resize(name.size() - 3);
   if (from == Generation::keras2 && name == "hard_sigmoid") {
     fail<UnsupportedError>(
         "{}: hard_sigmoid of Keras 2 is clip(x / 5 + 0.5, 0, 1), that of Keras 3 clip(x / 6 + 0.5, "
