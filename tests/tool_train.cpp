@@ -235,6 +235,35 @@ TEST_CASE("program: Ctrl-C ends training after the batch, with what was asked to
   CHECK_NOTHROW(nn::load_model(s.at("best.h5")));
 }
 
+TEST_CASE("program: broken off by Ctrl-C and started again, training ends as if it had not been") {
+  const Sample s(4096);
+  const auto arguments = [&](const std::string& model, const std::string& state) {
+    return std::vector<std::string>{
+        "train",    "--model",   s.at("m.json"), "--data", s.at("data"),   "--save", s.at(model),
+        "--resume", s.at(state), "--epochs",     "40",     "--batch-size", "16",     "--json"};
+  };
+  check_done(arguments("whole.h5", "whole"));
+  {
+    Program program(arguments("broken.h5", "broken"));
+    for (int i = 0; i < 1200 && program.out().empty(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    program.kill(SIGINT);
+    const int status = program.wait();
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 130);
+    CHECK(program.err().find(s.at("broken")) != std::string::npos);
+  }
+  CHECK(fs::exists(s.at("broken")));
+  const auto rest = lines_of(check_done(arguments("broken.h5", "broken")));
+  CHECK(rest[0]["epoch"] > 1);  // it went on, and did not begin anew
+  nn::Model a = nn::load_model(s.at("whole.h5")), b = nn::load_model(s.at("broken.h5"));
+  const auto first = a.get_weights(), second = b.get_weights();
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    CHECK(std::ranges::equal(first[i].data<float>(), second[i].data<float>()));
+  }
+}
+
 TEST_CASE("program: draw, bench, completion and version") {
   const Sample s;
   CHECK(check_done({"draw", s.at("m.json"), "-o", s.at("m.dot"), "--horizontal"})

@@ -1,9 +1,9 @@
 #include "tools/interrupt.hpp"
 
-#include <atomic>
 #include <csignal>
 
 #include "nn/model.hpp"
+#include "tools/commands.hpp"
 
 namespace weft::tools {
 namespace {
@@ -29,11 +29,9 @@ InterruptGuard::InterruptGuard() {
 }
 InterruptGuard::~InterruptGuard() { set(SIG_DFL); }
 
-bool InterruptGuard::interrupted() noexcept { return noted != 0; }
-
 nn::Callback InterruptGuard::callback() {
-  return {.on_train_batch_end = [](nn::Model& model, std::int64_t, nn::Logs&) {
-    if (interrupted()) model.stop_training = true;
+  return {.on_train_batch_end = [](nn::Model&, std::int64_t, nn::Logs&) {
+    if (noted != 0) throw Interrupted("stopped");
   }};
 }
 

@@ -12,8 +12,8 @@ class InterruptGuard {
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
-  static bool interrupted() noexcept;
-  /// Stops training after the batch in which it came.
+  /// Throws Interrupted after the batch in which it came. An epoch that is broken off does not end:
+  /// nothing saves it as a whole one, and the state of training that --resume keeps stays.
   static nn::Callback callback();
 };
 

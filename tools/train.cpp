@@ -195,8 +195,7 @@ void train(const Given& given) {
     all.push_back(live(*server));
   }
   nn::History history;
-  bool interrupted = false;
-  {
+  try {
     const InterruptGuard guard;
     history = model.fit(samples, {.epochs = given.epochs,
                                   .batch_size = given.batch_size,
@@ -204,9 +203,7 @@ void train(const Given& given) {
                                   .verbose = silent ? std::optional(0) : std::nullopt,
                                   .callbacks = std::move(all),
                                   .seed = given.seed});
-    interrupted = InterruptGuard::interrupted();
-  }
-  if (interrupted) {
+  } catch (const Interrupted&) {
     const std::string kept = given.resume.empty() ? given.checkpoint : given.resume;
     throw Interrupted(kept.empty() ? "stopped; nothing was saved"
                                    : fmt::format("stopped; what was reached is in {}", kept));
