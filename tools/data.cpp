@@ -73,6 +73,17 @@ nn::Dataset fitting(const nn::Dataset& data, nn::Model& model) {
   return nn::Dataset({data.x()}, {nn::Column(nn::to_categorical(labels, count))});
 }
 
+nn::TrainOptions fitting_options(nn::Model& model, const nn::Dataset& data) {
+  const Shape output = model.output_shape();
+  const bool classes = data.y().dtype() != DType::f32;
+  const bool one = output.rank() == 0 || output[-1] == 1;
+  return {.optimizer = "adam",
+          .loss = !classes ? "mse"
+                  : one    ? "binary_crossentropy"
+                           : "categorical_crossentropy",
+          .metrics = {classes ? "accuracy" : "mae"}};
+}
+
 void DataOptions::add_to(CLI::App& command, bool training) {
   command
       .add_option("--data", data,

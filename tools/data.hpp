@@ -41,4 +41,8 @@ struct DataOptions {
 /// Throws UsageError for data that do not fit.
 nn::Dataset fitting(const nn::Dataset& data, nn::Model& model);
 
+/// How to train a model of which nothing is said: by Adam, with the loss and the metric that fit
+/// its output and the targets.
+nn::TrainOptions fitting_options(nn::Model& model, const nn::Dataset& data);
+
 }  // namespace weft::tools

@@ -22,18 +22,6 @@ struct Given {
   bool json = false;
 };
 
-/// A file may not say how the model was trained.
-void compile_if_needed(nn::Model& model, const nn::Dataset& data) {
-  if (model.is_compiled()) return;
-  const Shape output = model.output_shape();
-  const bool classes = data.y().dtype() != DType::f32;
-  const bool one = output.rank() == 0 || output[-1] == 1;
-  model.compile({.loss = !classes ? "mse"
-                         : one    ? "binary_crossentropy"
-                                  : "categorical_crossentropy",
-                 .metrics = {classes ? "accuracy" : "mae"}});
-}
-
 void draw(const Given& given, nn::Model& model, const Data& data) {
   if (given.confusion.empty() && given.mistakes.empty()) return;
   if (!data.test_labels) {
@@ -55,7 +43,7 @@ void evaluate(const Given& given) {
   set_threads(given.threads);
   nn::Model model = given.file.load_with_weights(true);
   const Data data = given.data.load(model);
-  compile_if_needed(model, data.test);
+  if (!model.is_compiled()) model.compile(fitting_options(model, data.test));
   const nn::Logs score =
       model.evaluate(fitting(data.test, model), {.batch_size = given.batch_size, .verbose = 0});
   draw(given, model, data);

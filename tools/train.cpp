@@ -107,12 +107,7 @@ void compile(nn::Model& model, const Given& given, const Data& data) {
     }
     options = model.training();
   } else {
-    options.optimizer = "adam";
-    const Shape output = model.output_shape();
-    const bool classes = data.train.y().dtype() != DType::f32;
-    const bool one = output.rank() == 0 || output[-1] == 1;
-    options.loss = !classes ? "mse" : one ? "binary_crossentropy" : "categorical_crossentropy";
-    options.metrics = {classes ? "accuracy" : "mae"};
+    options = fitting_options(model, data.train);
   }
   if (!given.optimizer.empty()) options.optimizer = nn::Optimizer(given.optimizer);
   if (!given.loss.empty()) options.loss = nn::Loss(given.loss);
