@@ -1,0 +1,132 @@
+// Writing groups, attributes and arrays.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "graph/error.hpp"
+#include "graph/print.hpp"
+#include "io/keras/hdf5_library.hpp"
+
+namespace weft {
+namespace {
+
+using namespace hdf5;
+
+// libhdf5 keeps an object's attributes in a header of at most 64 KiB, and Keras cuts lists of names
+// before they reach this.
+constexpr std::size_t header_limit = 64512;
+
+}  // namespace
+
+Hdf5Group Hdf5Group::create_group(const std::string& name) const {
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  Hdf5Handle group(H5Gcreate2(*handle_, name.c_str(), *with_parents, H5P_DEFAULT, H5P_DEFAULT),
+                   H5Gclose);
+  if (!group) refuse(name, fmt::format("cannot create this group: {}", complaint()));
+  return {file_, place(name), std::move(group)};
+}
+
+void Hdf5Group::write(const std::string& name, const Tensor& tensor) const {
+  if (tensor.dtype() != DType::f32) {
+    refuse(name, fmt::format("arrays of f32 are written, not of {}", tensor.dtype()));
+  }
+  const Shape& shape = tensor.shape();
+  const std::vector<hsize_t> sizes(shape.begin(), shape.end());
+  const Hdf5Handle space(
+      sizes.empty() ? H5Screate(H5S_SCALAR)
+                    : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
+      H5Sclose);
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_IEEE_F32LE, *space, *with_parents,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array || (shape.elements() > 0 && H5Dwrite(*array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
+                                                  H5P_DEFAULT, tensor.bytes()) < 0)) {
+    refuse(name, fmt::format("cannot write this array: {}", complaint()));
+  }
+}
+
+void Hdf5Group::write_integer(const std::string& name, std::int64_t number) const {
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(*with_parents, 1);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_STD_I64LE, *space, *with_parents,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array || H5Dwrite(*array, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &number) < 0) {
+    refuse(name, fmt::format("cannot write this number: {}", complaint()));
+  }
+}
+
+void Hdf5Group::write_seed(const std::string& name) const {
+  const hsize_t count = 2;
+  const std::array<std::uint32_t, 2> zeros{};
+  const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_STD_U32LE, *space, H5P_DEFAULT,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose);
+  if (!array ||
+      H5Dwrite(*array, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, zeros.data()) < 0) {
+    refuse(name, fmt::format("cannot write this array: {}", complaint()));
+  }
+}
+
+void Hdf5Group::set_text(const std::string& name, const std::string& text) const {
+  const Hdf5Handle type = type_of_text(H5T_VARIABLE, H5T_CSET_UTF8);
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(
+      H5Acreate2(*handle_, name.c_str(), *type, *space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const char* pointer = text.c_str();
+  if (!attribute || H5Awrite(*attribute, *type, &pointer) < 0) {
+    refuse("", fmt::format("cannot write attribute \"{}\": {}", name, complaint()));
+  }
+}
+
+void Hdf5Group::set_texts(const std::string& name, const std::vector<std::string>& texts) const {
+  const auto write = [&](const std::string& part, std::span<const std::string> some,
+                         std::size_t size) {
+    const bool empty = some.empty();
+    const Hdf5Handle text = type_of_text(std::max<std::size_t>(size, 1), H5T_CSET_ASCII);
+    const hid_t type = empty ? H5T_IEEE_F64LE : *text;
+    const hsize_t count = some.size();
+    const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    const Hdf5Handle attribute(
+        H5Acreate2(*handle_, part.c_str(), type, *space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    std::vector<char> bytes(std::max<std::size_t>(size, 1) * some.size() + 1);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      std::memcpy(&bytes[i * size], some[i].data(), some[i].size());
+    }
+    if (!attribute || (!empty && H5Awrite(*attribute, type, bytes.data()) < 0)) {
+      refuse("", fmt::format("cannot write attribute \"{}\": {}", part, complaint()));
+    }
+  };
+  std::size_t longest = 0;
+  for (const std::string& text : texts) longest = std::max(longest, text.size());
+  if (longest > header_limit) {
+    refuse("", fmt::format("attribute \"{}\": a name of {} bytes is too long", name, longest));
+  }
+  const std::size_t count = texts.size();
+  std::size_t chunks = 1;
+  const auto chunk_of = [&] { return (count + chunks - 1) / chunks; };
+  while (chunk_of() * longest > header_limit) ++chunks;
+  if (chunks == 1) return write(name, texts, longest);
+  for (std::size_t i = 0, first = 0; i < chunks; ++i) {
+    const std::size_t size = count / chunks + (i < count % chunks ? 1 : 0);
+    write(name + std::to_string(i), std::span(texts).subspan(first, size), longest);
+    first += size;
+  }
+}
+
+void Hdf5Group::set_integer(const std::string& name, std::int64_t number) const {
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(
+      H5Acreate2(*handle_, name.c_str(), H5T_STD_I64LE, *space, H5P_DEFAULT, H5P_DEFAULT),
+      H5Aclose);
+  if (!attribute || H5Awrite(*attribute, H5T_NATIVE_INT64, &number) < 0) {
+    refuse("", fmt::format("cannot write attribute \"{}\": {}", name, complaint()));
+  }
+}
+
+}  // namespace weft
