@@ -90,13 +90,15 @@ class Drawing {
   void calls(const Network& network, const std::vector<std::vector<Value>>& made) {
     std::vector<std::size_t> count(network.layers.size()), seen(network.layers.size());
     for (const Network::Call& call : network.calls) ++count[call.layer];
+    const std::vector<Weights> weights = weights_of(network);
     const std::size_t first = network.inputs.size();
     for (std::size_t i = 0; i < network.calls.size(); ++i) {
       const Network::Call& call = network.calls[i];
       const auto& [name, layer] = network.layers[call.layer];
       const std::size_t number = ++seen[call.layer];
       std::vector<std::string> notes;
-      const auto [parameters, frozen] = weights_of(name);
+      const std::int64_t parameters = weights[call.layer].parameters;
+      const bool frozen = weights[call.layer].frozen();
       if (options_.parameters && parameters > 0) {
         notes.push_back(
             fmt::format("{} parameter{}", grouped(parameters), parameters == 1 ? "" : "s"));
@@ -146,16 +148,20 @@ class Drawing {
 
   struct Weights {
     std::int64_t parameters = 0;
-    bool frozen = true;  ///< what could be trained is not
+    bool could_be_trained = false, are_trained = false;
+    bool frozen() const { return could_be_trained && !are_trained; }
   };
-  Weights weights_of(const std::string& layer) const {
-    Weights result;
-    for (const Trace::Weight& weight : trace_.weights) {
-      if (!weight.name.starts_with(layer + '/')) continue;
-      result.parameters += weight.value.shape().elements();
-      if (!weight.is_parameter || weight.trainable) result.frozen = false;
+  /// Of each layer.
+  std::vector<Weights> weights_of(const Network& network) const {
+    std::vector<Weights> result(network.layers.size());
+    const std::vector<std::size_t> owners = network.owners(trace_);
+    for (std::size_t i = 0; i < owners.size(); ++i) {
+      const Trace::Weight& weight = trace_.weights[i];
+      Weights& weights = result[owners[i]];
+      weights.parameters += weight.value.shape().elements();
+      weights.could_be_trained |= weight.is_parameter;
+      weights.are_trained |= weight.is_parameter && weight.trainable;
     }
-    result.frozen = result.frozen && result.parameters > 0;
     return result;
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "graph/print.hpp"
@@ -42,6 +43,23 @@ std::vector<Value> Network::operator()(Scope& scope, const std::vector<Value>& v
   std::vector<Value> results;
   for (const auto& [from, port] : outputs) results.push_back(made[from].at(port));
   return results;
+}
+
+std::vector<std::size_t> Network::owners(const Trace& trace) const {
+  std::unordered_map<std::string_view, std::size_t> place;
+  for (std::size_t i = 0; i < layers.size(); ++i) place.emplace(layers[i].name, i);
+  std::vector<std::size_t> found;
+  for (const Trace::Weight& weight : trace.weights) {
+    std::string_view name = weight.name;
+    auto owner = place.end();
+    while (owner == place.end()) {
+      const std::size_t slash = name.rfind('/');
+      if (slash == name.npos) fail("model: no layer has the weight \"{}\"", weight.name);
+      owner = place.find(name = name.substr(0, slash));
+    }
+    found.push_back(owner->second);
+  }
+  return found;
 }
 
 void Network::append(const Layer& layer) {

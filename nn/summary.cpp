@@ -129,12 +129,12 @@ std::string Model::summary() {
     }
     calls_before[i] = calls[call.layer]++;
   }
-  std::map<std::string, std::size_t, std::less<>> row_of;
-  for (std::size_t i = 0; i < layers().size(); ++i) row_of.emplace(layers()[i].name, i);
   std::int64_t trainable = 0, fixed = 0;
-  for (const Trace::Weight& weight : trace.weights) {
+  const std::vector<std::size_t> owners = network_.owners(trace);
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    const Trace::Weight& weight = trace.weights[i];
     const std::int64_t elements = weight.value.shape().elements();
-    rows[row_of.at(weight.name.substr(0, weight.name.find('/')))].params += elements;
+    rows[owners[i]].params += elements;
     (weight.trainable ? trainable : fixed) += elements;
   }
   // A Sequential's input is no layer of it.

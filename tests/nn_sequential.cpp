@@ -143,4 +143,20 @@ TEST_CASE("sequential: state that is not trained comes after what is, and is cou
                      "Non-trainable params: 4 (16.00 Byte)\n") != std::string::npos);
 }
 
+TEST_CASE("sequential: layers may have a / in their names, as in files of Keras 2") {
+  nn::Sequential model({nn::Dense(2, {.input_shape = {3}, .name = "block"}),
+                        nn::Dense(4, {.name = "block/one"}), nn::Dense(1, {.name = "two/"})});
+  const std::string summary = model.summary();
+  CAPTURE(summary);
+  for (const char* row : {" block (Dense)               (None, 2)                 8         \n",
+                          " block/one (Dense)           (None, 4)                 12        \n",
+                          " two/ (Dense)                (None, 1)                 5         \n"}) {
+    CHECK(summary.find(row) != std::string::npos);
+  }
+  const std::string drawing = model.to_dot();
+  for (const char* note : {"8 parameters", "12 parameters", "5 parameters"}) {
+    CHECK(drawing.find(note) != std::string::npos);
+  }
+}
+
 }  // namespace weft::test
