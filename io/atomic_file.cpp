@@ -64,7 +64,7 @@ class Temporary {
 
   const fs::path& path() const { return path_; }
   void rename_to(const fs::path& target) {
-    if (::rename(path_.c_str(), target.c_str()) != 0) refused(target, "replace");
+    rename_durably(path_, target);
     path_.clear();
   }
 
@@ -73,6 +73,15 @@ class Temporary {
 };
 
 }  // namespace
+
+void rename_durably(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) refused(to, "replace");
+  // The new name is in the folder, which is brought to the disk too where the file system can.
+  const fs::path folder = to.has_parent_path() ? to.parent_path() : fs::path(".");
+  if (const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); opened) {
+    ::fsync(*opened);
+  }
+}
 
 void write_atomically(const fs::path& file, const std::function<void(const fs::path&)>& write) {
   std::error_code error;
@@ -92,12 +101,6 @@ void write_atomically(const fs::path& file, const std::function<void(const fs::p
     if (::fsync(*written) != 0) refused(target, "bring to the disk");
   }
   temporary.rename_to(target);
-
-  // The new name is in the folder, which is brought to the disk too where the file system can.
-  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  if (const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); opened) {
-    ::fsync(*opened);
-  }
 }
 
 void write_atomically(const fs::path& file,

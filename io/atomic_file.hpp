@@ -21,4 +21,7 @@ void write_atomically(const std::filesystem::path& file,
 void write_atomically(const std::filesystem::path& file,
                       std::initializer_list<std::span<const std::byte>> parts);
 
+/// Renames a file or a folder, and brings its new name to the disk. Throws IoError.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
 }  // namespace weft

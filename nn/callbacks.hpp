@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "nn/fit_state.hpp"
 #include "nn/history.hpp"
 
 namespace weft::nn {
@@ -25,6 +26,7 @@ struct Callback {
   using LogsEvent = std::function<void(Model&, Logs&)>;
   using EpochLogsEvent = std::function<void(Model&, int epoch, Logs&)>;
   using BatchLogsEvent = std::function<void(Model&, std::int64_t batch, Logs&)>;
+  using StateEvent = std::function<void(Model&, const std::function<FitState()>& state)>;
 
   Event on_train_begin{};
   LogsEvent on_train_end{};
@@ -40,6 +42,16 @@ struct Callback {
   Event on_predict_end{};
   BatchEvent on_predict_batch_begin{};
   BatchEvent on_predict_batch_end{};
+
+  // Training that was broken off goes on as if it had not been, if whoever keeps its state
+  // (BackupAndRestore) is told it, and each callback that remembers something says what.
+
+  /// In fit, after every batch and every epoch, when all callbacks have seen its end. To ask for
+  /// the state takes the time to gather it.
+  StateEvent on_state{};
+  std::function<CallbackState()> state{};
+  /// Takes what state() returned, after on_train_begin. There must be both or neither.
+  std::function<void(Model&, const CallbackState&)> set_state{};
 };
 
 }  // namespace weft::nn

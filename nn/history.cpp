@@ -76,4 +76,14 @@ void History::append(int epoch_index, const Logs& logs) {
   }
 }
 
+Logs History::logs(int epoch_index) const {
+  Logs logs;
+  for (const Series& series : series_) {
+    const auto at = std::ranges::find(series.epochs, epoch_index);
+    if (at == series.epochs.end()) continue;
+    logs.set(series.name, series.values[static_cast<std::size_t>(at - series.epochs.begin())]);
+  }
+  return logs;
+}
+
 }  // namespace weft::nn

@@ -50,6 +50,8 @@ class History {
   /// The epochs, from 0, that a name has numbers of: with validation_freq, not all have each.
   const std::vector<int>& epochs_of(std::string_view name) const;
   void append(int epoch_index, const Logs& logs);
+  /// What append was given for an epoch; empty if it did not run.
+  Logs logs(int epoch_index) const;
 
   /// Draws a panel for each number: its curve in training and in validation over the epochs, from
   /// 1, and where the validation loss is lowest. What is no finite number is left out. The ending

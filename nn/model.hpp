@@ -117,9 +117,10 @@ class Model {
  public:
   ModelConfig config;
   bool stop_training = false;  ///< set by a callback, ends fit after this batch and its epoch's end
-  /// Set by a callback in on_train_begin, makes fit go on with this epoch, as if it had done those
-  /// before.
-  std::optional<int> resume_epoch{};
+  /// Set by a callback in on_train_begin, makes fit go on from there, as if it had done what was
+  /// before. fit throws ArgumentError if its callbacks are others, or if it is in the middle of an
+  /// epoch of other data or batches.
+  std::optional<FitState> resume{};
 
   /// Layers in Keras' order: the longer the way to an output, the earlier. An input may be what
   /// a layer made; the model then begins behind it.
@@ -369,6 +370,10 @@ class Model {
                            const CompileOptions::Watch& watch);
   void begin_tallies(const Compiled& step);
   void add_to_tallies(const Compiled& step, std::int64_t samples, Logs& logs);
+  /// Goes on with what batches before have added up.
+  void set_tallies(const std::vector<PartialSums>& before, Logs& logs);
+  std::vector<PartialSums> partial_sums() const;
+  FitState resume_fit(const FitOptions& options, std::int64_t samples);
 
   Variables variables_;
   std::optional<TrainOptions> training_;

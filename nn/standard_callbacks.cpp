@@ -75,6 +75,12 @@ class Monitor {
   }
   bool improves(double value) const { return improves(value, best_); }
   void take(double value) { best_ = value; }
+  void put_into(CallbackState& state) const {
+    if (best_) state.numbers["best"] = *best_;
+  }
+  void take_from(const CallbackState& state) {
+    best_ = state.numbers.contains("best") ? std::optional(state.number("best")) : std::nullopt;
+  }
   std::string best_text() const { return best_ ? fmt::format("{:.5f}", *best_) : "None"; }
   const std::string& name() const { return name_; }
 
@@ -117,6 +123,22 @@ EarlyStopping::operator Callback() const {
     state->wait = 0;
     state->stopped_epoch = -1;
     state->best_weights.clear();
+  };
+  callback.state = [state] {
+    CallbackState kept{.numbers = {{"wait", state->wait},
+                                   {"stopped_epoch", state->stopped_epoch},
+                                   {"best_epoch", state->best_epoch}},
+                       .tensors = {{"best_weights", state->best_weights}}};
+    state->monitor.put_into(kept);
+    return kept;
+  };
+  callback.set_state = [state](Model& model, const CallbackState& kept) {
+    state->wait = static_cast<int>(kept.number("wait"));
+    state->stopped_epoch = static_cast<int>(kept.number("stopped_epoch"));
+    state->best_epoch = static_cast<int>(kept.number("best_epoch"));
+    state->best_weights = kept.list("best_weights");
+    state->monitor.take_from(kept);
+    if (state->stopped_epoch >= 0) model.stop_training = true;
   };
   callback.on_epoch_end = [state](Model& model, int epoch, Logs& logs) {
     const EarlyStopping& given = state->given;
@@ -219,6 +241,15 @@ ModelCheckpoint::operator Callback() const {
   };
   Callback callback;
   callback.on_epoch_begin = [state](Model&, int epoch) { state->epoch = epoch; };
+  callback.state = [state] {
+    CallbackState kept{.numbers = {{"batches", static_cast<double>(state->batches)}}};
+    if (state->monitor) state->monitor->put_into(kept);
+    return kept;
+  };
+  callback.set_state = [state](Model&, const CallbackState& kept) {
+    state->batches = static_cast<std::int64_t>(kept.number("batches"));
+    if (state->monitor) state->monitor->take_from(kept);
+  };
   if (config.save_freq) {
     callback.on_train_batch_end = [state, save](Model& model, std::int64_t batch, Logs& logs) {
       if (++state->batches < *state->given.config.save_freq) return;
@@ -249,6 +280,16 @@ ReduceLROnPlateau::operator Callback() const {
     state->monitor.reset();
     state->wait = state->cooldown = 0;
   };
+  callback.state = [state] {
+    CallbackState kept{.numbers = {{"wait", state->wait}, {"cooldown", state->cooldown}}};
+    state->monitor.put_into(kept);
+    return kept;
+  };
+  callback.set_state = [state](Model&, const CallbackState& kept) {
+    state->wait = static_cast<int>(kept.number("wait"));
+    state->cooldown = static_cast<int>(kept.number("cooldown"));
+    state->monitor.take_from(kept);
+  };
   callback.on_epoch_end = [state](Model& model, int epoch, Logs& logs) {
     const ReduceLROnPlateau& given = state->given;
     const auto current = state->monitor.in(logs);
@@ -278,15 +319,33 @@ ReduceLROnPlateau::operator Callback() const {
 
 LearningRateScheduler::operator Callback() const {
   if (!schedule) fail<ArgumentError>("LearningRateScheduler: there is no schedule");
+  struct State {
+    LearningRateScheduler given;
+    std::optional<double> before{};  // this epoch, which is not over
+  };
+  const auto state = std::make_shared<State>(State{*this});
   Callback callback;
-  callback.on_epoch_begin = [given = *this](Model& model, int epoch) {
-    const double rate = given.schedule(epoch, model.learning_rate());
+  callback.on_train_begin = [state](Model&) { state->before.reset(); };
+  callback.on_epoch_begin = [state](Model& model, int epoch) {
+    const LearningRateScheduler& given = state->given;
+    state->before = model.learning_rate();
+    const double rate = given.schedule(epoch, *state->before);
     model.set_learning_rate(rate);
     say(given.verbose, "\nEpoch {}: LearningRateScheduler setting learning rate to {}.\n",
         epoch + 1, rate);
   };
-  callback.on_epoch_end = [](Model& model, int, Logs& logs) {
+  callback.on_epoch_end = [state](Model& model, int, Logs& logs) {
     logs.set("learning_rate", model.learning_rate());
+    state->before.reset();
+  };
+  // An epoch that is gone on with begins again for callbacks, and must find the same rate.
+  callback.state = [state] {
+    CallbackState kept;
+    if (state->before) kept.numbers["before"] = *state->before;
+    return kept;
+  };
+  callback.set_state = [](Model& model, const CallbackState& kept) {
+    if (kept.numbers.contains("before")) model.set_learning_rate(kept.number("before"));
   };
   return callback;
 }
@@ -310,6 +369,21 @@ CSVLogger::operator Callback() const {
     state->columns.clear();
     state->file = std::ofstream(file, goes_on ? std::ios::app : std::ios::trunc);
     if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", file.string());
+  };
+  const auto size = [state] {
+    std::error_code error;
+    const std::uintmax_t bytes = fs::file_size(state->given.filename, error);
+    return error ? 0 : bytes;
+  };
+  callback.state = [size] {
+    return CallbackState{.numbers = {{"bytes", static_cast<double>(size())}}};
+  };
+  // Lines of epochs that are gone through once more would stand there twice.
+  callback.set_state = [state, size](Model&, const CallbackState& kept) {
+    const auto bytes = static_cast<std::uintmax_t>(kept.number("bytes"));
+    if (!state->given.append || size() <= bytes) return;
+    fs::resize_file(state->given.filename, bytes);
+    state->header = bytes == 0;
   };
   callback.on_epoch_end = [state](Model&, int epoch, Logs& logs) {
     const std::string& separator = state->given.separator;
@@ -352,63 +426,6 @@ TerminateOnNaN::operator Callback() const {
     std::cout << fmt::format("Batch {}: Invalid loss, terminating training\n", batch);
     model.stop_training = true;
   };
-  return callback;
-}
-
-namespace {
-
-constexpr std::string_view backup_start = "epoch-", backup_end = ".weights.h5";
-
-/// The backups in a folder: how many epochs each is behind, the most first.
-std::vector<std::pair<int, fs::path>> backups_in(const fs::path& folder) {
-  std::vector<std::pair<int, fs::path>> found;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(backup_start) || !name.ends_with(backup_end)) continue;
-    const std::string digits =
-        name.substr(backup_start.size(), name.size() - backup_start.size() - backup_end.size());
-    if (digits.empty() || digits.size() > 9 ||
-        !std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; })) {
-      continue;
-    }
-    found.emplace_back(std::stoi(digits), entry.path());
-  }
-  std::ranges::sort(found, std::greater());
-  return found;
-}
-
-}  // namespace
-
-BackupAndRestore::operator Callback() const {
-  if (backup_dir.empty()) fail<ArgumentError>("BackupAndRestore: there is no backup_dir");
-  const auto remove = [](const fs::path& folder, int but) {
-    std::error_code ignored;
-    for (const auto& [epochs, file] : backups_in(folder)) {
-      if (epochs != but) fs::remove(file, ignored);
-    }
-  };
-  Callback callback;
-  callback.on_train_begin = [folder = fs::path(backup_dir)](Model& model) {
-    fs::create_directories(folder);
-    const auto backups = backups_in(folder);
-    if (backups.empty()) return;
-    model.load_weights(backups[0].second);
-    model.resume_epoch = backups[0].first;
-  };
-  // One file has weights and all that the optimizer keeps, and is there whole or not at all; only
-  // then does the one before it go.
-  callback.on_epoch_end = [folder = fs::path(backup_dir), remove](Model& model, int epoch, Logs&) {
-    model.save_weights(folder / fmt::format("{}{}{}", backup_start, epoch + 1, backup_end));
-    remove(folder, epoch + 1);
-  };
-  if (delete_checkpoint) {
-    callback.on_train_end = [folder = fs::path(backup_dir), remove](Model&, Logs&) {
-      remove(folder, -1);
-      std::error_code ignored;
-      fs::remove(folder, ignored);  // if nothing else is in it
-    };
-  }
   return callback;
 }
 

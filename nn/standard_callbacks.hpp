@@ -111,14 +111,23 @@ struct TerminateOnNaN {
   operator Callback() const;
 };
 
-/// Keeps the state of training on the disk at the end of each epoch, so that a fit that was killed
-/// goes on behind the last whole epoch when it is started again, with the same data, options and
-/// seeds, and ends with the same weights as if it had not been. What metrics are in the logs of
-/// earlier epochs is not kept. At the end of training the files are removed.
+/// Keeps the state of training on the disk, so that a fit that was killed goes on from there when
+/// it is started again, with the same data, options, callbacks and seeds, and ends as if it had not
+/// been: with the same weights, to the last bit, the same history, and what other callbacks
+/// remember, such as the best weights so far. At the end of training the state is removed.
+/// It is defined in io/backup.cpp, which must be linked (weft::weft has it).
+///   throws  ArgumentError when it is made, for no backup_dir and a save_freq below 1; IoError when
+///           it writes, and for a state that cannot be read
 struct BackupAndRestore {
-  std::string backup_dir;  ///< a folder for nothing else
-  bool delete_checkpoint = true;
+  std::string backup_dir;                   ///< made if need be, for nothing else
+  std::optional<std::int64_t> save_freq{};  ///< batches; nothing: at the end of each epoch
+  bool delete_checkpoint = true;            ///< else remove() does it
+  /// Asked after each batch: shall the state be kept now, since the program is about to end?
+  std::function<bool()> save_now{};
   operator Callback() const;
+  bool exists() const;  ///< is there a state to go on from?
+  /// Removes the state, and the folder if nothing else is in it.
+  void remove() const;
 };
 
 }  // namespace weft::nn

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "graph/print.hpp"
 #include "nn/model.hpp"
@@ -54,6 +55,30 @@ void write_step(Tensor& key, std::int64_t step) {
   for (std::size_t i = 0; i < numbers.size(); i += 2) {
     numbers[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(step));
     numbers[i + 1] = static_cast<std::int32_t>(i / 2);
+  }
+}
+
+std::vector<CallbackState> states_of(const std::vector<Callback>& callbacks) {
+  std::vector<CallbackState> states;
+  for (const Callback& callback : callbacks) {
+    if (callback.state) states.push_back(callback.state());
+  }
+  return states;
+}
+
+void set_states(Model& model, const std::vector<Callback>& callbacks,
+                const std::vector<CallbackState>& states) {
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(
+      callbacks, [](const Callback& callback) { return callback.state != nullptr; }));
+  if (count != states.size()) {
+    fail<ArgumentError>(
+        "fit: {} callbacks remembered something when training broke off, but {} of those given now "
+        "do; to go on, they must be the same",
+        states.size(), count);
+  }
+  auto state = states.begin();
+  for (const Callback& callback : callbacks) {
+    if (callback.state) callback.set_state(model, *state++);
   }
 }
 
@@ -149,6 +174,9 @@ struct Model::Run {
   std::uint64_t seed = 0;                 ///< of random numbers, in training
   std::int64_t iteration = 0;             ///< steps before this pass, in training
   std::vector<std::byte*> predictions{};  ///< where each output's rows go
+  std::int64_t first_batch = 0;           ///< those before are done, and
+  std::vector<PartialSums> sums{};        ///< have added up this
+  std::function<void(std::int64_t batch)> after_batch{};
 };
 
 /// Returns loss and metrics of all samples. Allocates nothing from the second batch on, but for the
@@ -160,10 +188,14 @@ Logs Model::run(const Run& run) {
           : std::pair{&Callback::on_test_batch_begin, &Callback::on_test_batch_end};
   Logs logs;
   const auto size = static_cast<std::int64_t>(run.order.size());
-  std::shared_ptr<Compiled> step;
+  if (size == 0) return logs;
+  std::shared_ptr<Compiled> step = compiled(run.mode, std::min(run.batch_size, size), run.data);
+  begin_tallies(*step);
+  if (run.first_batch > 0) set_tallies(run.sums, logs);
   std::vector<std::byte*> predictions = run.predictions;
   std::span<const std::int64_t> rows;  // of the batch at hand
-  MadeRows made(run.data, run.order, run.batch_size, run.seed, run.iteration,
+  const auto done = static_cast<std::size_t>(std::min(run.first_batch * run.batch_size, size));
+  MadeRows made(run.data, run.order.subspan(done), run.batch_size, run.seed, run.iteration,
                 run.mode != Mode::predict);
   // Each replica gathers its own slice, in its own thread.
   const std::function<void(std::size_t)> gather = [&](std::size_t replica) {
@@ -179,11 +211,10 @@ Logs Model::run(const Run& run) {
       take(run.data.sample_weight(i), step->weights[i]);
     }
   };
-  for (std::int64_t batch = 0; batch < batches(size, run.batch_size); ++batch) {
+  for (std::int64_t batch = run.first_batch; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
-    if (batch == 0 || count < run.batch_size) step = compiled(run.mode, count, run.data);
-    if (batch == 0) begin_tallies(*step);
+    if (batch > 0 && count < run.batch_size) step = compiled(run.mode, count, run.data);
     if (run.mode == Mode::predict) {
       notify(run.callbacks, &Callback::on_predict_batch_begin, *this, batch);
     } else {
@@ -208,6 +239,7 @@ Logs Model::run(const Run& run) {
     } else {
       notify(run.callbacks, batch_end, *this, batch, logs);
     }
+    if (run.after_batch) run.after_batch(batch);
     if (run.progress != nullptr) run.progress->update(batch + 1, logs);
     if (run.mode == Mode::train && stop_training) break;
   }
@@ -235,6 +267,27 @@ void Model::add_to_tallies(const Compiled& step, std::int64_t samples, Logs& log
     tally.samples += count;
     logs.set(tally.log.name, tally.result());
   }
+}
+
+void Model::set_tallies(const std::vector<PartialSums>& before, Logs& logs) {
+  const auto fits = [](const Tally& tally, const PartialSums& sums) {
+    return tally.log.name == sums.name && tally.sums.size() == sums.sums.size();
+  };
+  if (!std::ranges::equal(tallies_, before, fits)) {
+    fail<ArgumentError>("fit: the model has other metrics than when its training broke off");
+  }
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    Tally& tally = tallies_[i];
+    tally.sums = before[i].sums;
+    tally.samples = before[i].samples;
+    logs.set(tally.log.name, tally.result());
+  }
+}
+
+std::vector<PartialSums> Model::partial_sums() const {
+  std::vector<PartialSums> all;
+  for (const Tally& tally : tallies_) all.push_back({tally.log.name, tally.sums, tally.samples});
+  return all;
 }
 
 Tensor Model::metric_result(std::string_view name) const {
@@ -280,19 +333,33 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   const std::int64_t steps = batches(train.size(), options.batch_size);
   const std::vector<std::int64_t> validation_order = in_order(validation.size());
   std::vector<std::int64_t> order;
-  History history;
   Progress progress(options.verbose, options.console);
   Logs logs;
   stop_training = false;
-  resume_epoch.reset();
+  resume.reset();
   notify(options.callbacks, &Callback::on_train_begin, *this);
-  const int first_epoch = std::max(options.initial_epoch, resume_epoch.value_or(0));
-  for (int epoch = first_epoch; epoch < options.epochs && !stop_training; ++epoch) {
+  FitState start = resume_fit(options, train.size());
+  History history = std::move(start.history);
+  // Those who ask what training could go on from after this point.
+  const auto notify_state = [&](int epoch, std::int64_t batch) {
+    const std::function<FitState()> state = [&] {
+      return FitState{.epoch = epoch,
+                      .batch = batch,
+                      .samples = train.size(),
+                      .batch_size = options.batch_size,
+                      .sums = batch > 0 ? partial_sums() : std::vector<PartialSums>(),
+                      .history = history,
+                      .callbacks = states_of(options.callbacks)};
+    };
+    notify(options.callbacks, &Callback::on_state, *this, state);
+  };
+  for (int epoch = start.epoch; epoch < options.epochs && !stop_training; ++epoch) {
     notify(options.callbacks, &Callback::on_epoch_begin, *this, epoch);
     progress.begin(steps, options.epochs > 1 ? fmt::format("Epoch {}/{}", epoch + 1, options.epochs)
                                              : std::string());
+    const std::int64_t first_batch = std::exchange(start.batch, 0);
     // Seeded with the number of the step, training goes the same way if it is stopped and resumed.
-    const std::int64_t iteration = steps_taken();
+    const std::int64_t iteration = steps_taken() - first_batch;
     order = in_order(train.size());
     if (options.shuffle) {
       Random random(options.seed, fmt::format("shuffle {}", iteration));
@@ -305,7 +372,10 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
                 .callbacks = options.callbacks,
                 .progress = &progress,
                 .seed = options.seed,
-                .iteration = iteration});
+                .iteration = iteration,
+                .first_batch = first_batch,
+                .sums = std::move(start.sums),
+                .after_batch = [&](std::int64_t batch) { notify_state(epoch, batch + 1); }});
     if (validation.size() > 0 && (epoch + 1) % options.validation_freq == 0) {
       notify(options.callbacks, &Callback::on_test_begin, *this);
       Logs validated = run({.mode = Mode::evaluate,
@@ -319,10 +389,25 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
     notify(options.callbacks, &Callback::on_epoch_end, *this, epoch, logs);
     history.append(epoch, logs);
     progress.finish(logs);
+    notify_state(epoch + 1, 0);
   }
   finish_training();
   notify(options.callbacks, &Callback::on_train_end, *this, logs);
   return history;
+}
+
+/// Where fit begins, after on_train_begin.
+FitState Model::resume_fit(const FitOptions& options, std::int64_t samples) {
+  if (!resume) return {.epoch = options.initial_epoch};
+  FitState state = *std::exchange(resume, std::nullopt);
+  if (state.batch > 0 && (state.samples != samples || state.batch_size != options.batch_size)) {
+    fail<ArgumentError>(
+        "fit: training broke off in an epoch of {} samples in batches of {}, and cannot go on with "
+        "{} in batches of {}",
+        state.samples, state.batch_size, samples, options.batch_size);
+  }
+  set_states(*this, options.callbacks, state.callbacks);
+  return state;
 }
 
 History Model::fit(const Tensor& x, const Tensor& y, const FitOptions& options) {

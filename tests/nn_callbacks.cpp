@@ -200,27 +200,135 @@ TEST_CASE("callbacks: a loss that is no number ends training in its batch") {
   CHECK(batches == 2);
 }
 
-TEST_CASE("callbacks: training that breaks off in any batch goes on to the same weights") {
+struct Killed {};
+
+/// Throws behind all other callbacks, when so many batches are done.
+nn::Callback kill_after(int batches) {
+  nn::Callback callback;
+  callback.on_train_batch_end = [left = batches](nn::Model&, std::int64_t, nn::Logs&) mutable {
+    if (left-- == 0) throw Killed();
+  };
+  return callback;
+}
+
+void check_equal(const nn::History& a, const nn::History& b) {
+  CHECK(a.epoch == b.epoch);
+  CHECK(a.names() == b.names());
+  for (const std::string& name : a.names()) {
+    CHECK(a[name] == b[name]);
+    CHECK(a.epochs_of(name) == b.epochs_of(name));
+  }
+}
+
+TEST_CASE("callbacks: training that breaks off in any batch goes on as if it had not") {
   const TemporaryFolder folder;
   const std::string place = (folder / "backup").string();
   nn::Model undisturbed = small_model();
-  fit(undisturbed, 4, {});
-  struct Killed {};
-  for (int killed_at = 0; killed_at < 12; ++killed_at) {
-    CAPTURE(killed_at);
-    int batches = 0;
-    nn::Callback kill;
-    kill.on_train_batch_end = [&](nn::Model&, std::int64_t, nn::Logs&) {
-      if (batches++ == killed_at) throw Killed();
-    };
-    nn::Model first = small_model();
-    CHECK_THROWS_AS(fit(first, 4, {nn::BackupAndRestore{place}, kill}), Killed);
-    nn::Model second = small_model();
-    const auto history = fit(second, 4, {nn::BackupAndRestore{place}});
-    CHECK(history.epoch.front() == killed_at / 3);
-    CHECK(flat(second) == flat(undisturbed));
-    CHECK_FALSE(std::filesystem::exists(place));
+  const nn::History whole = fit(undisturbed, 4, {});
+  for (const std::optional<std::int64_t> save_freq :
+       {std::optional<std::int64_t>(), std::optional<std::int64_t>(1),
+        std::optional<std::int64_t>(2)}) {
+    for (int killed_at = 0; killed_at < 12; ++killed_at) {
+      CAPTURE(killed_at);
+      const nn::BackupAndRestore backup{.backup_dir = place, .save_freq = save_freq};
+      nn::Model first = small_model();
+      CHECK_THROWS_AS(fit(first, 4, {backup, kill_after(killed_at)}), Killed);
+      const int per_save = static_cast<int>(save_freq.value_or(3));
+      CHECK(backup.exists() == (killed_at >= per_save));
+      int batches = 0;
+      nn::Callback count;
+      count.on_train_batch_end = [&](nn::Model&, std::int64_t, nn::Logs&) { ++batches; };
+      nn::Model second = small_model();
+      const nn::History history = fit(second, 4, {backup, count});
+      CHECK(batches == 12 - killed_at / per_save * per_save);
+      check_equal(history, whole);
+      CHECK(flat(second) == flat(undisturbed));
+      CHECK_FALSE(std::filesystem::exists(place));
+    }
   }
+}
+
+TEST_CASE("callbacks: training that breaks off goes on with what callbacks remember") {
+  const TemporaryFolder folder;
+  const std::string place = (folder / "backup").string();
+  const auto callbacks = [&](const std::string& name) {
+    return std::vector<nn::Callback>{
+        course("a", {5, 3, 2, 4, 4, 4, 4, 4, 4, 4}),
+        nn::EarlyStopping{
+            .monitor = "a", .patience = 4, .mode = "min", .restore_best_weights = true},
+        nn::ReduceLROnPlateau{.monitor = "a", .factor = 0.5, .patience = 2, .mode = "min"},
+        nn::LearningRateScheduler{[](int, double rate) { return 0.9 * rate; }},
+        nn::ModelCheckpoint{(folder / (name + ".h5")).string(),
+                            {.monitor = "a", .save_best_only = true, .mode = "min"}},
+        nn::CSVLogger{.filename = (folder / (name + ".csv")).string(), .append = true}};
+  };
+  const auto text = [&](const std::string& name) {
+    std::ifstream in(folder / name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  nn::Model undisturbed = small_model();
+  const nn::History whole = fit(undisturbed, 10, callbacks("whole"));
+  CHECK(whole.epoch.size() == 7);
+  for (int killed_at = 1; killed_at < 21; killed_at += 2) {
+    CAPTURE(killed_at);
+    const nn::BackupAndRestore backup{.backup_dir = place, .save_freq = 2};
+    std::filesystem::remove(folder / "broken.h5");
+    std::filesystem::remove(folder / "broken.csv");
+    std::vector<nn::Callback> some = callbacks("broken"), again = callbacks("broken");
+    some.push_back(backup);
+    some.push_back(kill_after(killed_at));
+    again.push_back(backup);
+    nn::Model first = small_model(), second = small_model();
+    CHECK_THROWS_AS(fit(first, 10, some), Killed);
+    check_equal(fit(second, 10, again), whole);
+    CHECK(flat(second) == flat(undisturbed));
+    CHECK(text("broken.csv") == text("whole.csv"));
+    nn::Model best = nn::load_model(folder / "broken.h5"),
+              other = nn::load_model(folder / "whole.h5");
+    CHECK(flat(best) == flat(other));
+  }
+}
+
+TEST_CASE("callbacks: a state that training cannot go on from is an error that says so") {
+  const TemporaryFolder folder;
+  const nn::BackupAndRestore backup{.backup_dir = (folder / "backup").string(), .save_freq = 1};
+  const auto broken_off = [&] {
+    nn::Model model = small_model();
+    CHECK_THROWS_AS(fit(model, 4, {backup, kill_after(5)}), Killed);
+    REQUIRE(backup.exists());
+  };
+  nn::Model model = small_model();
+  const Data data;
+  broken_off();
+  CHECK_THROWS_WITH_AS(
+      model.fit(data.x, data.y,
+                {.epochs = 4, .batch_size = 4, .verbose = 0, .callbacks = {backup}}),
+      "fit: training broke off in an epoch of 20 samples in batches of 8, and cannot go on with 20 "
+      "in "
+      "batches of 4",
+      ArgumentError);
+  CHECK_THROWS_WITH_AS(
+      fit(model, 4, {backup, nn::EarlyStopping{.monitor = "loss"}}),
+      "fit: 0 callbacks remembered something when training broke off, but 1 of those "
+      "given now do; to go on, they must be the same",
+      ArgumentError);
+  nn::Model measured = small_model();
+  measured.compile({.optimizer = nn::Adam{}, .loss = "mse", .metrics = {"mae"}});
+  CHECK_THROWS_AS(fit(measured, 4, {backup}), ArgumentError);
+  const auto state = folder / "backup" / "1-2" / "state.h5";
+  REQUIRE(std::filesystem::exists(state));
+  for (const std::string& content : {std::string(), std::string("no HDF5")}) {
+    std::ofstream(state, std::ios::trunc) << content;
+    CHECK_THROWS_AS(fit(model, 4, {backup}), IoError);
+  }
+  // What a program that was killed may leave is in nobody's way.
+  std::filesystem::create_directories(folder / "backup" / "writing" / "rest");
+  std::filesystem::create_directories(folder / "backup" / "removing" / "rest");
+  backup.remove();
+  CHECK_FALSE(std::filesystem::exists(folder / "backup"));
+  CHECK_THROWS_AS(nn::Callback(nn::BackupAndRestore{.backup_dir = ""}), ArgumentError);
+  CHECK_THROWS_AS(nn::Callback(nn::BackupAndRestore{.backup_dir = "b", .save_freq = 0}),
+                  ArgumentError);
 }
 
 }  // namespace weft::test

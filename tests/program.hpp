@@ -48,6 +48,11 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void kill(int signal) const { ::kill(child_, signal); }
+  bool ended() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+  }
   /// Its exit status, as of waitpid().
   int wait() {
     int status = 0;

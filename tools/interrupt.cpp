@@ -8,9 +8,11 @@
 namespace weft::tools {
 namespace {
 
-volatile std::sig_atomic_t noted = 0;
+volatile std::sig_atomic_t came = 0;
+// Seen once for each batch, so that all who ask about it get one answer.
+bool stopping = false;
 
-void note(int) { noted = 1; }
+void note(int) { came = 1; }
 
 void set(void (*handler)(int)) {
   struct sigaction action {};
@@ -24,15 +26,21 @@ void set(void (*handler)(int)) {
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
-  noted = 0;
+  came = 0;
+  stopping = false;
   set(note);
 }
 InterruptGuard::~InterruptGuard() { set(SIG_DFL); }
 
+bool InterruptGuard::stops() { return stopping; }
+
 nn::Callback InterruptGuard::callback() {
-  return {.on_train_batch_end = [](nn::Model&, std::int64_t, nn::Logs&) {
-    if (noted != 0) throw Interrupted("stopped");
-  }};
+  nn::Callback callback;
+  callback.on_train_batch_end = [](nn::Model&, std::int64_t, nn::Logs&) { stopping = came != 0; };
+  callback.on_state = [](nn::Model&, const std::function<nn::FitState()>&) {
+    if (stopping) throw Interrupted("stopped");
+  };
+  return callback;
 }
 
 }  // namespace weft::tools

@@ -12,9 +12,12 @@ class InterruptGuard {
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
-  /// Throws Interrupted after the batch in which it came. An epoch that is broken off does not end:
-  /// nothing saves it as a whole one, and the state of training that --resume keeps stays.
+  /// Ends training by an Interrupted after the batch in which it came. An epoch that is broken off
+  /// does not end: nothing saves it as a whole one. It must be the last of the callbacks, so that
+  /// one before it can keep the state of training, by stops().
   static nn::Callback callback();
+  /// Does training end after the batch at hand?
+  static bool stops();
 };
 
 }  // namespace weft::tools

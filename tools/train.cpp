@@ -30,6 +30,7 @@ struct Given {
   std::uint64_t seed = 1;
   int threads = 0;
   std::string save = "model.h5", checkpoint, resume, plot, log, tensorboard;
+  std::optional<std::int64_t> resume_freq;
   int early_stopping = 0;
   bool augment = false, json = false, quiet = false, serve = false;
   int port = 8000;
@@ -66,8 +67,14 @@ void add_options(CLI::App& command, Given& given) {
       ->capture_default_str();
   command.add_option("--checkpoint", given.checkpoint,
                      "Also save the best model so far, after each epoch, here");
-  command.add_option("--resume", given.resume,
-                     "A folder for the state of training: started again, it goes on where it was");
+  CLI::Option* resume = command.add_option(
+      "--resume", given.resume,
+      "A folder for the state of training: started again, it goes on where it was");
+  command
+      .add_option("--resume-freq", given.resume_freq,
+                  "Batches after which that is written again; by default, after each epoch")
+      ->check(CLI::PositiveNumber)
+      ->needs(resume);
   command.add_option("--plot", given.plot, "Draw loss and accuracy: .png or .svg");
   command.add_option("--log", given.log, "Write a line of numbers for each epoch: .csv");
   command.add_option("--tensorboard", given.tensorboard, "A folder of events for TensorBoard");
@@ -121,10 +128,19 @@ Json json_of(const nn::Logs& logs) {
   return json;
 }
 
+nn::BackupAndRestore backup(const Given& given) {
+  return {.backup_dir = given.resume,
+          .save_freq = given.resume_freq,
+          .delete_checkpoint = false,  // until the model is saved
+          .save_now = InterruptGuard::stops};
+}
+
+bool resumes(const Given& given) { return !given.resume.empty() && backup(given).exists(); }
+
 std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
   std::vector<nn::Callback> all;
   const std::string monitor = validated ? "val_loss" : "loss";
-  if (!given.resume.empty()) all.push_back(nn::BackupAndRestore{given.resume});
+  if (!given.resume.empty()) all.push_back(backup(given));
   if (given.early_stopping > 0) {
     all.push_back(nn::EarlyStopping{
         .monitor = monitor, .patience = given.early_stopping, .restore_best_weights = true});
@@ -134,7 +150,7 @@ std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
         nn::ModelCheckpoint{given.checkpoint, {.monitor = monitor, .save_best_only = true}});
   }
   if (!given.log.empty()) {
-    all.push_back(nn::CSVLogger{.filename = given.log, .append = !given.resume.empty()});
+    all.push_back(nn::CSVLogger{.filename = given.log, .append = resumes(given)});
   }
   if (!given.tensorboard.empty()) all.push_back(nn::TensorBoard{.log_dir = given.tensorboard});
   if (given.json) {
@@ -144,7 +160,6 @@ std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
       print(line.dump() + "\n");
     }});
   }
-  all.push_back(InterruptGuard::callback());
   return all;
 }
 
@@ -178,9 +193,9 @@ void train(const Given& given) {
                                  .zoom = 0.08,
                                  .value_range = static_cast<float>(255 * given.data.scale)});
   }
-  if (!given.json && !given.quiet) print(model.summary());
-
   const bool silent = given.json || given.quiet;
+  if (!silent) print(model.summary());
+  if (!silent && resumes(given)) print(fmt::format("Going on from {}\n", given.resume));
   std::optional<Server> server;
   std::vector<nn::Callback> all = callbacks(given, test.size() > 0);
   if (given.serve) {
@@ -189,6 +204,7 @@ void train(const Given& given) {
     if (!silent) print(fmt::format("Curves at {}\n", server->url()));
     all.push_back(live(*server));
   }
+  all.push_back(InterruptGuard::callback());
   nn::History history;
   try {
     const InterruptGuard guard;
@@ -206,6 +222,7 @@ void train(const Given& given) {
   model.save(given.save);
   const bool plot = !given.plot.empty() && !history.epoch.empty();
   if (plot) history.plot(given.plot);
+  if (!given.resume.empty()) backup(given).remove();
   const nn::Diagnosis diagnosis = nn::diagnosis(history);
   const nn::Logs score = test.size() > 0
                              ? model.evaluate(test, {.batch_size = given.batch_size, .verbose = 0})

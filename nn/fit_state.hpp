@@ -1,0 +1,41 @@
+// FitState: where fit is, and all that it has to know, beside weights and what the optimizer keeps,
+// to go on from there as if it had never stopped.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "graph/tensor.hpp"
+#include "nn/history.hpp"
+
+namespace weft::nn {
+
+/// What a callback remembers from one batch or epoch to the next.
+struct CallbackState {
+  std::map<std::string, double> numbers{};
+  std::map<std::string, std::vector<Tensor>> tensors{};  ///< of f32
+
+  /// Throw ArgumentError for a name that is not there.
+  double number(const std::string& name) const;
+  const std::vector<Tensor>& list(const std::string& name) const;
+};
+
+/// What a loss or a metric has added up over the batches of an epoch so far.
+struct PartialSums {
+  std::string name;
+  std::vector<double> sums{};
+  double samples = 0;
+};
+
+struct FitState {
+  int epoch = 0;                             ///< the one to go on with, from 0
+  std::int64_t batch = 0;                    ///< its first batch that is not done yet, from 0
+  std::int64_t samples = 0, batch_size = 0;  ///< of the data, and of a batch
+  std::vector<PartialSums> sums{};           ///< of this epoch's batches before
+  History history{};                         ///< of the epochs before
+  std::vector<CallbackState> callbacks{};    ///< of those that have a state, in their order
+};
+
+}  // namespace weft::nn
