@@ -14,6 +14,7 @@
 #include "io/image_folder.hpp"
 #include "nn/nn.hpp"
 #include "tools/commands.hpp"
+#include "tools/mnist.hpp"
 
 namespace weft::tools {
 namespace {
@@ -34,15 +35,39 @@ fs::path environment(const char* name, const char* below = "") {
   return value == nullptr || *value == '\0' ? fs::path() : fs::path(value) / below;
 }
 
-/// The first of some folders that has the files of a set like MNIST.
-fs::path find_set(const std::string& name, const std::vector<fs::path>& folders, const char* how) {
-  std::vector<std::string> looked;
+/// The first of some folders that has the files of a set like MNIST; "" if none has.
+fs::path find_set(const std::vector<fs::path>& folders) {
   for (const fs::path& folder : folders) {
-    if (folder.empty()) continue;
-    if (has_idx(folder)) return folder;
-    looked.push_back(folder.string());
+    if (!folder.empty() && has_idx(folder)) return folder;
   }
-  fail<IoError>("there is no {} in {}: {}", name, fmt::join(looked, ", "), how);
+  return {};
+}
+
+/// In $MNIST_DIR alone if that is set; else where examples/run.sh puts it, or a folder of the
+/// user's, into which it is got if need be.
+fs::path find_mnist() {
+  if (const fs::path given = environment("MNIST_DIR"); !given.empty()) {
+    if (has_idx(given)) return given;
+    fail<IoError>("there is no MNIST in MNIST_DIR, {}: its four files should be there",
+                  given.string());
+  }
+  const fs::path caches = environment("XDG_CACHE_HOME");
+  const fs::path own =
+      caches.empty() ? environment("HOME", ".cache/weft/mnist") : caches / "weft" / "mnist";
+  if (const fs::path found = find_set({".cache/mnist", own}); !found.empty()) return found;
+  try {
+    if (own.empty()) fail<IoError>("neither HOME nor XDG_CACHE_HOME says where to put it");
+    const char* mirror = std::getenv("MNIST_MIRROR");
+    fetch_mnist(own, mirror == nullptr ? "" : mirror, [&](const std::string& from) {
+      fmt::print(stderr, "Getting MNIST from {} into {}\n", from, own.string());
+    });
+  } catch (const IoError& error) {
+    fail<IoError>(
+        "there is no MNIST here, and it could not be got: {}. Put its four files into a folder and "
+        "set MNIST_DIR to that",
+        error.what());
+  }
+  return own;
 }
 
 Data load_idx_folder(const fs::path& folder, double scale) {
@@ -105,21 +130,17 @@ void DataOptions::add_to(CLI::App& command, bool training) {
 
 Data DataOptions::find(const Shape& input) const {
   if (data == "mnist") {
-    return load_idx_folder(
-        find_set(
-            "MNIST",
-            {environment("MNIST_DIR"), ".cache/mnist", environment("HOME", ".cache/weft/mnist")},
-            "examples/run.sh mnist --get-data gets it, or set MNIST_DIR to its folder"),
-        scale);
+    return load_idx_folder(find_mnist(), scale);
   }
   if (data == "fashion") {
-    Data fashion = load_idx_folder(
-        find_set("Fashion-MNIST",
-                 {environment("FASHION_MNIST_DIR"), "/usr/share/datasets/fashion-mnist",
-                  ".cache/fashion-mnist"},
-                 "Debian's package dataset-fashion-mnist has it, or set FASHION_MNIST_DIR to its "
-                 "folder"),
-        scale);
+    const fs::path folder =
+        find_set({environment("FASHION_MNIST_DIR"), "/usr/share/datasets/fashion-mnist"});
+    if (folder.empty()) {
+      fail<IoError>(
+          "there is no Fashion-MNIST: Debian's package dataset-fashion-mnist has it, or set "
+          "FASHION_MNIST_DIR to its folder");
+    }
+    Data fashion = load_idx_folder(folder, scale);
     fashion.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                        "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
     return fashion;
