@@ -14,7 +14,7 @@
 #include "tests/io_files.hpp"
 #include "tests/serving.hpp"
 #include "tools/digit.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::test {
 namespace {
@@ -339,7 +339,7 @@ TEST_CASE("server: training as it goes on") {
     return json::parse(answer->body);
   };
   CHECK(history() ==
-        json{{"epochs", json::array()}, {"now", nullptr}, {"training", false}, {"drawing", 0}});
+        json{{"state", "waiting"}, {"epochs", json::array()}, {"now", nullptr}, {"drawing", 0}});
   check_refused(client.Get("/model.json"), 404, {"training"});
   check_refused(client.Get("/graph.svg"), 404, {"drawing"});
   check_refused(client.Post("/predict", "{}", "application/json"), 404, {"training"});
@@ -354,7 +354,7 @@ TEST_CASE("server: training as it goes on") {
   server.set_drawing("<svg/>");
   const json all = history();
   CHECK(all["now"] == nullptr);
-  CHECK(all["training"] == true);
+  CHECK(all["state"] == "training");
   CHECK(all["drawing"] == 1);
   CHECK(all["epochs"].size() == 1);
   CHECK(all["epochs"][0]["epoch"] == 1);
@@ -376,7 +376,7 @@ TEST_CASE("server: training as it goes on") {
   REQUIRE(more);
   CHECK(more->status == 200);
   server.finish();
-  CHECK(history()["training"] == false);
+  CHECK(history()["state"] == "over");
   server.stop();
   server.stop();
   CHECK(!client.Get("/history.json"));
@@ -406,7 +406,7 @@ TEST_CASE("server: live shows what fit does") {
       CHECK(all["epochs"][i]["logs"][name] == history[name][i]);
     }
   }
-  CHECK(all["training"] == false);
+  CHECK(all["state"] == "over");
   CHECK(all["drawing"] == (svg_of(model).empty() ? 0 : 1));
 }
 

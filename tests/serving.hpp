@@ -1,4 +1,4 @@
-// The program `weft serve`, running beside a test.
+// The programs `weft serve` and `weft train --serve`, running beside a test.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -11,11 +11,16 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "io/idx.hpp"
 #include "nn/nn.hpp"
+#include "tests/program.hpp"
 
 extern char** environ;
 
@@ -114,5 +119,57 @@ inline nn::Sequential digit_model() {
                          nn::Dense(10, {.activation = "softmax", .name = "d"})},
                         {.name = "digits", .seed = 3});
 }
+
+/// A folder like MNIST's: images of noise, with a bright square where their class says.
+inline void write_squares(const std::filesystem::path& folder, std::int64_t count) {
+  std::filesystem::create_directory(folder);
+  std::mt19937 random(1);
+  for (const auto& [part, samples] : {std::pair{"train", count}, {"t10k", std::int64_t{200}}}) {
+    Tensor images(Type{DType::u8, {samples, 28, 28}}), labels(Type{DType::u8, {samples}});
+    for (std::int64_t i = 0; i < samples; ++i) {
+      const auto label = static_cast<std::uint8_t>(random() % 10);
+      labels.data<std::uint8_t>()[static_cast<std::size_t>(i)] = label;
+      for (std::int64_t k = 0; k < 28 * 28; ++k) {
+        const bool is_inside = k / 28 / 14 == label / 5 && k % 28 / 5 == label % 5;
+        images.data<std::uint8_t>()[static_cast<std::size_t>(i * 28 * 28 + k)] =
+            static_cast<std::uint8_t>(random() % 180 + (is_inside ? 60 : 0));
+      }
+    }
+    write_idx(folder / fmt::format("{}-images-idx3-ubyte", part), images);
+    write_idx(folder / fmt::format("{}-labels-idx1-ubyte", part), labels);
+  }
+}
+
+/// `weft train --serve` of the tutorial's network on 2000 such images.
+class ServedTraining {
+ public:
+  explicit ServedTraining(int epochs) {
+    write_squares(folder_ / "data", 2000);
+    program_.emplace(std::vector<std::string>{"train", "--data", (folder_ / "data").string(),
+                                              "--save", model(), "--epochs", fmt::to_string(epochs),
+                                              "--serve", "--port", "0"});
+    REQUIRE(says("Curves at http"));
+    const std::string said = program_->out();
+    port = port_in(said.substr(said.find("Curves")));
+    REQUIRE(port > 0);
+  }
+  Program& program() { return *program_; }
+  std::string model() const { return (folder_ / "m.h5").string(); }
+  httplib::Client client() const { return httplib::Client("127.0.0.1", port); }
+  /// Waits until it says so, up to a minute.
+  bool says(std::string_view text) const {
+    for (int i = 0; i < 6000; ++i) {
+      if (program_->out().find(text) != std::string::npos) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
+  int port = 0;
+
+ private:
+  TemporaryFolder folder_{};
+  std::optional<Program> program_;
+};
 
 }  // namespace weft::test

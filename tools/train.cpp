@@ -13,7 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/data.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::tools {
 namespace {

@@ -13,7 +13,7 @@
 #include "io/model_files.hpp"
 #include "tests/io_files.hpp"
 #include "tests/serving.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::test {
 namespace {
@@ -56,8 +56,8 @@ class Browser {
     return ask("POST", session_ + "/execute/sync", {{"script", script}, {"args", json::array()}});
   }
   /// Until the script returns true.
-  bool wait(const std::string& script) {
-    for (int i = 0; i < 200; ++i) {
+  bool wait(const std::string& script, int seconds = 10) {
+    for (int i = 0; i < 20 * seconds; ++i) {
       if (run("return " + script) == true) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
@@ -101,6 +101,7 @@ class Browser {
   void shoot(const std::string& name) {
     const char* folder = std::getenv("WEFT_SCREENSHOTS");
     if (folder == nullptr) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // bars and curves come to rest
     const std::string code = ask("GET", session_ + "/screenshot");
     std::string bytes;
     unsigned bits = 0, count = 0;
@@ -293,17 +294,61 @@ TEST_CASE("page: training, as it goes on") {
     now.set("accuracy", .981);
     server.progress(9, 411, now);
     CHECK(browser.wait(
-        "document.getElementById('state').textContent.includes('Epoch 10, batch 412')"));
-    CHECK(browser.run("return document.querySelectorAll('.chart path').length") == 4);
+        "document.getElementById('headline').textContent.includes('Epoch 10, batch 412')"));
+    CHECK(browser.run("return document.querySelectorAll('.chart path').length") == 6);
     CHECK(browser.run("return [...document.querySelectorAll('.chart text')]"
                       ".filter(t => t.textContent === 'best: epoch 6').length") == 2);
     CHECK(browser.wait("document.getElementById('drawing').naturalWidth > 0"));
     browser.shoot(dark ? "training_dark" : "training");
-    server.finish();
-    CHECK(browser.wait("document.getElementById('state').textContent.includes('over')"));
     browser.check_no_complaints();
-    server.stop();
-    CHECK(browser.wait("document.getElementById('trouble').textContent.includes('not answer')"));
+    if (dark) {
+      server.stop();
+      CHECK(browser.wait("document.getElementById('trouble').textContent.includes('not answer')"));
+    } else {
+      server.finish();
+      CHECK(
+          browser.wait("document.getElementById('headline').textContent === "
+                       "'Training is over after epoch 9. Best: epoch 6.'"));
+    }
+  }
+}
+
+TEST_CASE("page: `weft train --serve`, from the first epoch to the end") {
+  struct Visit {
+    std::string name;
+    Look look;
+  };
+  const std::string points =
+      "document.querySelector('.chart path.train').getAttribute('d').split('L').length";
+  for (const Visit& visit :
+       {Visit{"train", {.height = 1000}}, Visit{"train_dark", {.height = 1000, .dark = true}},
+        Visit{"train_phone", {.width = 390, .height = 844, .phone = true}}}) {
+    CAPTURE(visit.name);
+    ServedTraining training(50);
+    Browser browser(visit.look);
+    browser.open(fmt::format("http://127.0.0.1:{}/", training.port));
+    REQUIRE(browser.wait("document.querySelectorAll('.chart path.val').length === 2"));
+    const int early = browser.run("return " + points);
+    CHECK(browser.wait(fmt::format("{} > {}", points, early)));
+    CHECK(browser.text("headline").find("Epoch ") == 0);
+    CHECK(browser.run("return document.title").get<std::string>().find("Epoch ") == 0);
+    browser.shoot(visit.name);
+    CHECK(browser.wait(
+        "document.getElementById('headline').textContent.includes('over after epoch 50. Best')",
+        60));
+    const int status = training.program().wait();
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    // It is over, and nothing is wrong: the page keeps what it has.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    CHECK(browser.run("return document.getElementById('trouble').hidden") == true);
+    CHECK(browser.run("return " + points) == 50);
+    CHECK(browser.run("return document.querySelectorAll('.chart .mark').length") == 2);
+    CHECK(browser.run("return document.getElementById('drawing').naturalWidth > 0") == true);
+    CHECK(browser.run("return document.documentElement.scrollWidth <= innerWidth") == true);
+    browser.shoot(visit.name + "_over");
+    browser.run("scrollTo(0, document.body.scrollHeight)");
+    browser.shoot(visit.name + "_model");
   }
 }
 
