@@ -186,7 +186,8 @@ void train(const Given& given) {
   if (given.serve) {
     server.emplace(ServerOptions{.port = given.port});
     server->start();
-    if (!silent) print(fmt::format("Curves at {}\n", server->url()));
+    print(given.json ? Json{{"page", server->url()}}.dump() + '\n'
+                     : fmt::format("Curves at {}\n", server->url()));
     all.push_back(live(*server));
   }
   nn::History history;

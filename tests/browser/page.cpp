@@ -308,7 +308,7 @@ TEST_CASE("page: training, as it goes on") {
       server.finish();
       CHECK(
           browser.wait("document.getElementById('headline').textContent === "
-                       "'Training is over after epoch 9. Best: epoch 6.'"));
+                       "'Training is over after epoch 9. Best: epoch 6, val_loss 0.25.'"));
     }
   }
 }

@@ -14,6 +14,7 @@
 
 #include "graph/error.hpp"
 #include "tools/server/asked_model.hpp"
+#include "tools/server/listener.hpp"
 #include "tools/server/refusals.hpp"
 #include "tools/server/training_record.hpp"
 
@@ -27,15 +28,6 @@ using nlohmann::json;
 using Request = httplib::Request;
 using Response = httplib::Response;
 using Handled = httplib::Server::HandlerResponse;
-
-constexpr std::size_t threads = 128;  // clients that are answered at a time
-constexpr int backlog = 512;          // and those that wait
-
-/// httplib's, with a queue that holds more than five.
-class Listener : public httplib::Server {
- public:
-  void lengthen_queue() { ::listen(svr_sock_, backlog); }
-};
 
 void answer(Response& response, const json& body) {
   // Names that are no UTF-8 must not end the program.
@@ -131,23 +123,6 @@ struct Server::Impl {
     return fmt::format("http://{}:{}/", host, port.load());
   }
 
-  void set_limits() {
-    // Requests are small and each has its connection: nobody can hold a thread for longer than the
-    // timeouts.
-    http->new_task_queue = [] { return new httplib::ThreadPool(threads); };
-    http->set_payload_max_length(body_limit());
-    http->set_keep_alive_max_count(1);
-    http->set_keep_alive_timeout(2);
-    http->set_read_timeout(2);
-    http->set_write_timeout(5);
-    http->set_tcp_nodelay(true);
-    // httplib's own would let two servers share a port, each answering some of the clients.
-    http->set_socket_options([](socket_t socket) {
-      const int yes = 1;
-      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    });
-  }
-
   std::size_t body_limit() const {
     constexpr std::size_t least = 1 << 20, bytes_of_pixel = 8;
     if (asked == nullptr) return least;
@@ -200,7 +175,7 @@ struct Server::Impl {
   void start() {
     if (listening.joinable()) fail<Error>("serve: {} is served already", url());
     http = std::make_unique<Listener>();
-    set_limits();
+    http->set_payload_max_length(body_limit());
     set_answers();
     const bool is_any = options.port == 0;
     const int bound = is_any ? http->bind_to_any_port(options.host)
