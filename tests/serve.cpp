@@ -352,6 +352,33 @@ TEST_CASE("serve: a hundred clients at once, while others say nothing") {
   CHECK(served.end(SIGINT) == 0);
 }
 
+TEST_CASE("serve: what has no end is refused before it is read") {
+  const Site site;
+  const Served served(WEFT_PROGRAM, {site.file});
+  const auto answer_to = [&](const std::string& text) {
+    const int socket = connected(served.port);
+    ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
+    std::string answer(16, '\0');
+    answer.resize(static_cast<std::size_t>(
+        std::max<ssize_t>(0, ::recv(socket, answer.data(), answer.size(), MSG_WAITALL))));
+    ::close(socket);
+    return answer;
+  };
+  const std::string host = "Host: localhost\r\n";
+  CHECK(answer_to("GET / HTTP/1.1\r\n" + host + "\r\n").starts_with("HTTP/1.1 200"));
+  CHECK(answer_to("POST /predict HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n\r\n{")
+            .starts_with("HTTP/1.1 411"));
+  // A line that does not end: httplib would keep all of it.
+  CHECK(!answer_to("GET / HTTP/1.1\r\n" + host + "A: " + std::string(70000, 'a'))
+             .starts_with("HTTP/1.1 200"));
+  const std::string lines = [] {
+    std::string text;
+    for (int i = 0; i < 10000; ++i) text += "A: aaaaaaaa\r\n";
+    return text;
+  }();
+  CHECK(!answer_to("GET / HTTP/1.1\r\n" + host + lines + "\r\n").starts_with("HTTP/1.1 200"));
+}
+
 TEST_CASE("serve: who says what he wants letter by letter, is not waited for") {
   using Clock = std::chrono::steady_clock;
   const Site site;

@@ -99,6 +99,21 @@ TEST_CASE("train --serve: a page sees epochs come, and the end") {
   CHECK(training.program().err() == "");
 }
 
+TEST_CASE("train --serve: it says where its page is, also where it says little else") {
+  for (const char* how : {"--json", "--quiet"}) {
+    CAPTURE(how);
+    ServedTraining training(10, {how});
+    CHECK(training.client().Get("/"));
+    const int status = training.program().wait();
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    const std::string out = training.program().out();
+    const std::string said = fmt::format("http://127.0.0.1:{}/", training.port);
+    CHECK(out.starts_with(how == std::string_view("--json") ? json{{"page", said}}.dump() + "\n"
+                                                            : "Curves at " + said + "\n"));
+  }
+}
+
 TEST_CASE("train --serve: Ctrl-C ends it at once, whoever watches") {
   SUBCASE("while it trains") {
     ServedTraining training(100000);

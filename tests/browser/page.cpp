@@ -256,6 +256,28 @@ TEST_CASE("page: one draws by finger on a phone, in one column") {
   browser.check_no_complaints();
 }
 
+TEST_CASE("page: a model of coloured pictures, with long names of classes, on a phone") {
+  const TemporaryFolder folder;
+  nn::Sequential model({nn::Flatten({.input_shape = {32, 32, 3}}), nn::Dense(4)},
+                       {.name = "a_model_with_a_name_that_is_longer_than_the_screen_of_a_phone"});
+  model.save((folder / "m.h5").string());
+  const Served served(WEFT_PROGRAM,
+                      {(folder / "m.h5").string(), "--classes",
+                       "aeroplane,a_class_with_quite_a_long_name_indeed,<b>bold</b>,ship"});
+  Browser browser({.width = 390, .height = 844, .phone = true});
+  browser.open(fmt::format("http://127.0.0.1:{}/", served.port));
+  REQUIRE(browser.wait("!document.getElementById('ask').hidden"));
+  browser.draw(seven, "touch");
+  CHECK(browser.wait(sum_is_1));
+  CHECK(browser.run("return document.documentElement.scrollWidth <= innerWidth") == true);
+  CHECK(browser.run("return document.querySelectorAll('#bars li span')[6].textContent") ==
+        "<b>bold</b>");
+  CHECK(browser.run("return document.getElementById('seen-box').hidden") == true);
+  browser.run("document.getElementById('bars').scrollIntoView({block: 'center'})");
+  browser.shoot("phone_named");
+  browser.check_no_complaints();
+}
+
 TEST_CASE("page: what it cannot draw for, it says") {
   const TemporaryFolder folder;
   nn::Sequential model({nn::Dense(2, {.input_shape = {4}})});
@@ -304,6 +326,7 @@ TEST_CASE("page: training, as it goes on") {
     if (dark) {
       server.stop();
       CHECK(browser.wait("document.getElementById('trouble').textContent.includes('not answer')"));
+      browser.shoot("training_lost");
     } else {
       server.finish();
       CHECK(

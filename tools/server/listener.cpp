@@ -20,10 +20,14 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t threads = 128;  // clients that are answered at a time
 constexpr int backlog = 512;          // and those that wait
 constexpr std::chrono::seconds time_to_ask(5), time_to_take(20);
+constexpr std::size_t head_limit = 64 << 10;  // bytes of a request before its body
 
 class Connection : public httplib::Stream {
  public:
   explicit Connection(socket_t socket) : socket_(socket) {}
+
+  /// Of a body httplib reads no more than Content-Length says. Lines before it may have any length.
+  void expect_body() { is_body_ = true; }
 
   bool is_readable() const override { return begin_ < end_ || wait(POLLIN, ask_until_); }
   bool is_writable() const override { return wait(POLLOUT, take_until()); }
@@ -31,11 +35,12 @@ class Connection : public httplib::Stream {
   /// httplib reads lines letter by letter.
   ssize_t read(char* to, std::size_t size) override {
     if (begin_ == end_) {
-      if (!wait(POLLIN, ask_until_)) return -1;
+      if (head_ > head_limit || !wait(POLLIN, ask_until_)) return -1;
       const ssize_t count = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
       if (count <= 0) return count;
       begin_ = 0;
       end_ = static_cast<std::size_t>(count);
+      if (!is_body_) head_ += end_;
     }
     size = std::min(size, end_ - begin_);
     std::memcpy(to, buffer_.data() + begin_, size);
@@ -76,6 +81,8 @@ class Connection : public httplib::Stream {
   mutable std::optional<Clock::time_point> take_until_;
   std::array<char, 4096> buffer_;
   std::size_t begin_ = 0, end_ = 0;  // what of it is not read yet
+  bool is_body_ = false;
+  std::size_t head_ = 0;  // bytes that came before the body
 };
 
 }  // namespace
@@ -110,7 +117,8 @@ bool Listener::process_and_close_socket(socket_t socket) {
   }
   Connection connection(socket);
   bool is_closed = false;
-  const bool is_answered = process_request(connection, true, is_closed, nullptr);
+  const bool is_answered = process_request(connection, true, is_closed,
+                                           [&](httplib::Request&) { connection.expect_body(); });
   {
     const std::lock_guard lock(mutex_);
     open_.erase(socket);

@@ -36,7 +36,8 @@ void expect_own_host(const httplib::Request& request, std::string_view host, std
 }
 
 void expect_plain_body(const httplib::Request& request) {
-  if (request.has_header("Transfer-Encoding")) {
+  const bool is_endless = request.method == "POST" && !request.has_header("Content-Length");
+  if (is_endless || request.has_header("Transfer-Encoding")) {
     refuse(411, "the length of the body must be given by Content-Length");
   }
   if (request.has_header("Content-Encoding")) refuse(415, "the body must not be compressed");
