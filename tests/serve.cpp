@@ -88,9 +88,9 @@ int connected(int port) {
 
 TEST_CASE("serve: the page, the model and what it says") {
   Site site;
-  const Served served(WEFT_PROGRAM, {site.file});
-  CHECK(served.said ==
-        fmt::format("Serving {} at http://127.0.0.1:{}/ - Ctrl-C ends it", site.file, served.port));
+  const Served served({site.file});
+  CHECK(served.out() == fmt::format("Serving {} at http://127.0.0.1:{}/ - Ctrl-C ends it\n",
+                                    site.file, served.port));
   auto client = served.client();
 
   const auto page = client.Get("/");
@@ -163,9 +163,9 @@ TEST_CASE("serve: options") {
   const std::string json_file = (site.folder / "m.json").string();
   site.model.save_weights(weights);
   site.model.save(json_file);
-  const Served served(WEFT_PROGRAM, {json_file, "--weights", weights, "--scale", "0.01",
-                                     "--classes", "a,b,c,d,e,f,g,h,i,<j>", "--host", "localhost"});
-  CHECK(served.said.find("http://localhost:") != std::string::npos);
+  const Served served({json_file, "--weights", weights, "--scale", "0.01", "--classes",
+                       "a,b,c,d,e,f,g,h,i,<j>", "--host", "localhost"});
+  CHECK(served.out().find("http://localhost:") != std::string::npos);
   httplib::Client client("localhost", served.port);
   const auto about = client.Get("/model.json");
   REQUIRE(about);
@@ -181,7 +181,7 @@ TEST_CASE("serve: numbers of models without softmax") {
     model.weights();
     const std::string file = (folder / "m.h5").string();
     model.save(file);
-    const Served served(WEFT_PROGRAM, {file, "--scale", "1"});
+    const Served served({file, "--scale", "1"});
     auto client = served.client();
     const auto about = client.Get("/model.json");
     const auto answer = client.Post("/predict", R"({"pixels":[1,2]})", "application/json");
@@ -235,7 +235,7 @@ TEST_CASE("server: a request is as long as the model's picture needs") {
 
 TEST_CASE("serve: what is refused") {
   const Site site;
-  Served served(WEFT_PROGRAM, {site.file});
+  Served served({site.file});
   auto client = served.client();
   const std::string good = pixels_body(some_pixels());
   const char* type = "application/json";
@@ -326,7 +326,7 @@ TEST_CASE("serve: what is refused") {
 
 TEST_CASE("serve: a hundred clients at once, while others say nothing") {
   Site site;
-  Served served(WEFT_PROGRAM, {site.file});
+  Served served({site.file});
   std::vector<int> silent;
   for (int i = 0; i < 20; ++i) silent.push_back(connected(served.port));
   const std::string body = pixels_body(some_pixels());
@@ -354,7 +354,7 @@ TEST_CASE("serve: a hundred clients at once, while others say nothing") {
 
 TEST_CASE("serve: what has no end is refused before it is read") {
   const Site site;
-  const Served served(WEFT_PROGRAM, {site.file});
+  const Served served({site.file});
   const auto answer_to = [&](const std::string& text) {
     const int socket = connected(served.port);
     ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
@@ -382,7 +382,7 @@ TEST_CASE("serve: what has no end is refused before it is read") {
 TEST_CASE("serve: who says what he wants letter by letter, is not waited for") {
   using Clock = std::chrono::steady_clock;
   const Site site;
-  Served served(WEFT_PROGRAM, {site.file});
+  Served served({site.file});
   const int slow = connected(served.port);
   const auto start = Clock::now();
   char letter = 0;
@@ -400,7 +400,7 @@ TEST_CASE("serve: it ends cleanly by SIGINT and SIGTERM, and does not wait for w
   using Clock = std::chrono::steady_clock;
   const Site site;
   for (const int signal : {SIGINT, SIGTERM}) {
-    Served served(WEFT_PROGRAM, {site.file});
+    Served served({site.file});
     const int silent = connected(served.port);
     auto client = served.client();
     CHECK(client.Get("/model.json"));  // so that the silent one was accepted before

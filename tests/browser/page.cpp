@@ -29,7 +29,8 @@ struct Look {
 class Browser {
  public:
   explicit Browser(const Look& look = {})
-      : driver_({"chromedriver", "--port=0"}), http_("127.0.0.1", driver_port()) {
+      : driver_(std::vector<std::string>{"chromedriver", "--port=0"}),
+        http_("127.0.0.1", driver_port()) {
     http_.set_read_timeout(60);
     json options{
         {"args",
@@ -127,14 +128,11 @@ class Browser {
   }
 
  private:
-  int driver_port() {
-    for (std::string said = driver_.line(); !said.empty(); said = driver_.line()) {
-      const auto at = said.find("on port ");
-      if (said.find("successfully") != said.npos && at != said.npos) {
-        return std::atoi(said.c_str() + at + 8);
-      }
-    }
-    return 0;
+  int driver_port() const {
+    const std::string start = "started successfully on port ";
+    REQUIRE(driver_.says(start));
+    const std::string said = driver_.out();
+    return std::atoi(said.c_str() + said.find(start) + start.size());
   }
   json ask(const std::string& method, const std::string& path, const json& body = nullptr) {
     const auto response =
@@ -149,7 +147,7 @@ class Browser {
     ask("POST", session_ + "/actions", {{"actions", json::array({source})}});
   }
 
-  Running driver_;
+  Process driver_;
   httplib::Client http_;
   std::string session_;
 };
@@ -160,7 +158,7 @@ const std::string left = "\uE012", up = "\uE013", right = "\uE014", down = "\uE0
 struct Site {
   TemporaryFolder folder{};
   std::string file = std::getenv("WEFT_DIGITS") ? std::getenv("WEFT_DIGITS") : untaught();
-  Served served{WEFT_PROGRAM, {file}};
+  Served served{{file}};
   std::string url = fmt::format("http://127.0.0.1:{}/", served.port);
 
   std::string untaught() const {
@@ -261,8 +259,7 @@ TEST_CASE("page: a model of coloured pictures, with long names of classes, on a 
   nn::Sequential model({nn::Flatten({.input_shape = {32, 32, 3}}), nn::Dense(4)},
                        {.name = "a_model_with_a_name_that_is_longer_than_the_screen_of_a_phone"});
   model.save((folder / "m.h5").string());
-  const Served served(WEFT_PROGRAM,
-                      {(folder / "m.h5").string(), "--classes",
+  const Served served({(folder / "m.h5").string(), "--classes",
                        "aeroplane,a_class_with_quite_a_long_name_indeed,<b>bold</b>,ship"});
   Browser browser({.width = 390, .height = 844, .phone = true});
   browser.open(fmt::format("http://127.0.0.1:{}/", served.port));
@@ -283,7 +280,7 @@ TEST_CASE("page: what it cannot draw for, it says") {
   nn::Sequential model({nn::Dense(2, {.input_shape = {4}})});
   model.weights();
   model.save((folder / "m.h5").string());
-  const Served served(WEFT_PROGRAM, {(folder / "m.h5").string()});
+  const Served served({(folder / "m.h5").string()});
   Browser browser;
   browser.open(fmt::format("http://127.0.0.1:{}/", served.port));
   CHECK(browser.wait("document.getElementById('trouble').textContent.includes('[4]')"));
@@ -359,9 +356,7 @@ TEST_CASE("page: `weft train --serve`, from the first epoch to the end") {
     CHECK(browser.wait(
         "document.getElementById('headline').textContent.includes('over after epoch 50. Best')",
         60));
-    const int status = training.program().wait();
-    CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(training.program().code() == 0);
     // It is over, and nothing is wrong: the page keeps what it has.
     std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     CHECK(browser.run("return document.getElementById('trouble').hidden") == true);
