@@ -1,3 +1,4 @@
+// live: the callback that tells a Server what fit does.
 #include <chrono>
 #include <memory>
 

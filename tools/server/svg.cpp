@@ -1,3 +1,4 @@
+// svg_of: a model's drawing as text, by way of a file, since Graphviz is a program.
 #include <unistd.h>
 
 #include <filesystem>
