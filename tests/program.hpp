@@ -9,23 +9,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/io_files.hpp"
-
-#ifdef WEFT_PROGRAM
 
 extern char** environ;
 
 namespace weft::test {
 
-/// A run that goes on until it is waited for.
-class Program {
+/// A program that goes on until it is waited for, or is killed at the end of its scope.
+class Process {
  public:
-  explicit Program(const std::vector<std::string>& arguments, const char* out = nullptr) {
+  /// What it says goes into a file: `out`, or one that out() reads.
+  explicit Process(std::vector<std::string> words, const char* out = nullptr) {
     out_ = out != nullptr ? out : (folder_ / "out").string();
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -33,19 +35,17 @@ class Program {
     posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT, 0600);
     posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT,
                                      0600);
-    std::vector<std::string> words{WEFT_PROGRAM};
-    words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
-    REQUIRE(posix_spawn(&child_, WEFT_PROGRAM, &actions, nullptr, pointers.data(), environ) == 0);
+    REQUIRE(posix_spawnp(&child_, pointers[0], &actions, nullptr, pointers.data(), environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
   }
-  ~Program() {
+  ~Process() {
     if (child_ > 0) kill(SIGKILL), wait();
   }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
 
   void kill(int signal) const { ::kill(child_, signal); }
   bool ended() const {
@@ -60,13 +60,35 @@ class Program {
     child_ = 0;
     return status;
   }
+  /// Its exit code; -1 if a signal ended it.
+  int code() {
+    const int status = wait();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
   std::string out() const { return content(out_); }
   std::string err() const { return content(folder_ / "err"); }
+  /// Waits until it has said so, for a minute.
+  bool says(std::string_view text) const {
+    for (int i = 0; i < 6000; ++i) {
+      if (out().find(text) != std::string::npos) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
 
  private:
   TemporaryFolder folder_{};
   std::string out_;
   pid_t child_ = 0;
+};
+
+#ifdef WEFT_PROGRAM
+
+/// The program weft.
+class Program : public Process {
+ public:
+  explicit Program(std::vector<std::string> arguments, const char* out = nullptr)
+      : Process((arguments.insert(arguments.begin(), WEFT_PROGRAM), std::move(arguments)), out) {}
 };
 
 struct Outcome {
@@ -106,6 +128,6 @@ inline void check_fails(int code, const std::vector<std::string>& arguments,
   }
 }
 
-}  // namespace weft::test
-
 #endif
+
+}  // namespace weft::test

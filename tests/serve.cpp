@@ -14,7 +14,7 @@
 #include "tests/io_files.hpp"
 #include "tests/serving.hpp"
 #include "tools/digit.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::test {
 namespace {
@@ -75,11 +75,22 @@ void check_refused(const httplib::Result& result, int status,
   }
 }
 
+/// A client that is there, and has said nothing yet.
+int connected(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return socket;
+}
+
 TEST_CASE("serve: the page, the model and what it says") {
   Site site;
-  const Served served(WEFT_PROGRAM, {site.file});
-  CHECK(served.said ==
-        fmt::format("Serving {} at http://127.0.0.1:{}/ - Ctrl-C ends it", site.file, served.port));
+  const Served served({site.file});
+  CHECK(served.out() == fmt::format("Serving {} at http://127.0.0.1:{}/ - Ctrl-C ends it\n",
+                                    site.file, served.port));
   auto client = served.client();
 
   const auto page = client.Get("/");
@@ -152,9 +163,9 @@ TEST_CASE("serve: options") {
   const std::string json_file = (site.folder / "m.json").string();
   site.model.save_weights(weights);
   site.model.save(json_file);
-  const Served served(WEFT_PROGRAM, {json_file, "--weights", weights, "--scale", "0.01",
-                                     "--classes", "a,b,c,d,e,f,g,h,i,<j>", "--host", "localhost"});
-  CHECK(served.said.find("http://localhost:") != std::string::npos);
+  const Served served({json_file, "--weights", weights, "--scale", "0.01", "--classes",
+                       "a,b,c,d,e,f,g,h,i,<j>", "--host", "localhost"});
+  CHECK(served.out().find("http://localhost:") != std::string::npos);
   httplib::Client client("localhost", served.port);
   const auto about = client.Get("/model.json");
   REQUIRE(about);
@@ -170,7 +181,7 @@ TEST_CASE("serve: numbers of models without softmax") {
     model.weights();
     const std::string file = (folder / "m.h5").string();
     model.save(file);
-    const Served served(WEFT_PROGRAM, {file, "--scale", "1"});
+    const Served served({file, "--scale", "1"});
     auto client = served.client();
     const auto about = client.Get("/model.json");
     const auto answer = client.Post("/predict", R"({"pixels":[1,2]})", "application/json");
@@ -191,9 +202,40 @@ TEST_CASE("serve: numbers of models without softmax") {
   check_near(both, json{1 - p.item<float>(), p.item<float>()});
 }
 
+TEST_CASE("server: the softmax of a model within a model is known") {
+  nn::Sequential inner({nn::Dense(2, {.activation = "softmax", .input_shape = {2}})});
+  const nn::Input x({2});
+  nn::Model model(x, inner(nn::Dense(2)(x)));
+  model.weights();
+  Server server(model, {.port = 0, .scale = 1});
+  server.start();
+  httplib::Client client("127.0.0.1", server.port());
+  const auto about = client.Get("/model.json");
+  REQUIRE(about);
+  CHECK(json::parse(about->body)["output"] == "softmax");
+  const auto answer = client.Post("/predict", R"({"pixels":[1,2]})", "application/json");
+  REQUIRE(answer);
+  const Tensor y = model.predict(nn::Dataset(Tensor::of<float>({1, 2}, {1, 2})), {.verbose = 0});
+  check_near(json::parse(answer->body)["probabilities"],
+             json{y.data<float>()[0], y.data<float>()[1]});
+}
+
+TEST_CASE("server: a request is as long as the model's picture needs") {
+  nn::Sequential model({nn::GlobalAveragePooling2D({.input_shape = {600, 600, 3}})});
+  Server server(model, {.port = 0, .scale = 1});
+  server.start();
+  httplib::Client client("127.0.0.1", server.port());
+  const std::vector<int> pixels(600 * 600 * 3, 255);
+  const auto answer = client.Post("/predict", json{{"pixels", pixels}}.dump(), "application/json");
+  REQUIRE(answer);
+  CHECK(answer->status == 200);
+  check_refused(client.Post("/predict", std::string(10 << 20, ' '), "application/json"), 413,
+                {fmt::to_string(600 * 600 * 3 * 8)});
+}
+
 TEST_CASE("serve: what is refused") {
   const Site site;
-  Served served(WEFT_PROGRAM, {site.file});
+  Served served({site.file});
   auto client = served.client();
   const std::string good = pixels_body(some_pixels());
   const char* type = "application/json";
@@ -284,16 +326,9 @@ TEST_CASE("serve: what is refused") {
 
 TEST_CASE("serve: a hundred clients at once, while others say nothing") {
   Site site;
-  Served served(WEFT_PROGRAM, {site.file});
-  std::vector<int> silent;  // connected, and no more
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(served.port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  for (int i = 0; i < 20; ++i) {
-    silent.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(silent.back(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  }
+  Served served({site.file});
+  std::vector<int> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(connected(served.port));
   const std::string body = pixels_body(some_pixels());
   const json wanted = site.expected(some_pixels());
   std::atomic<int> right = 0;
@@ -317,11 +352,62 @@ TEST_CASE("serve: a hundred clients at once, while others say nothing") {
   CHECK(served.end(SIGINT) == 0);
 }
 
-TEST_CASE("serve: it ends cleanly by SIGINT and SIGTERM") {
+TEST_CASE("serve: what has no end is refused before it is read") {
+  const Site site;
+  const Served served({site.file});
+  const auto answer_to = [&](const std::string& text) {
+    const int socket = connected(served.port);
+    ::send(socket, text.data(), text.size(), MSG_NOSIGNAL);
+    std::string answer(16, '\0');
+    answer.resize(static_cast<std::size_t>(
+        std::max<ssize_t>(0, ::recv(socket, answer.data(), answer.size(), MSG_WAITALL))));
+    ::close(socket);
+    return answer;
+  };
+  const std::string host = "Host: localhost\r\n";
+  CHECK(answer_to("GET / HTTP/1.1\r\n" + host + "\r\n").starts_with("HTTP/1.1 200"));
+  CHECK(answer_to("POST /predict HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n\r\n{")
+            .starts_with("HTTP/1.1 411"));
+  // A line that does not end: httplib would keep all of it.
+  CHECK(!answer_to("GET / HTTP/1.1\r\n" + host + "A: " + std::string(70000, 'a'))
+             .starts_with("HTTP/1.1 200"));
+  const std::string lines = [] {
+    std::string text;
+    for (int i = 0; i < 10000; ++i) text += "A: aaaaaaaa\r\n";
+    return text;
+  }();
+  CHECK(!answer_to("GET / HTTP/1.1\r\n" + host + lines + "\r\n").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("serve: who says what he wants letter by letter, is not waited for") {
+  using Clock = std::chrono::steady_clock;
+  const Site site;
+  Served served({site.file});
+  const int slow = connected(served.port);
+  const auto start = Clock::now();
+  char letter = 0;
+  while (Clock::now() - start < std::chrono::seconds(20)) {
+    ::send(slow, "x", 1, MSG_NOSIGNAL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const ssize_t got = ::recv(slow, &letter, 1, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) break;
+  }
+  CHECK(Clock::now() - start < std::chrono::seconds(10));
+  ::close(slow);
+}
+
+TEST_CASE("serve: it ends cleanly by SIGINT and SIGTERM, and does not wait for who says nothing") {
+  using Clock = std::chrono::steady_clock;
   const Site site;
   for (const int signal : {SIGINT, SIGTERM}) {
-    Served served(WEFT_PROGRAM, {site.file});
+    Served served({site.file});
+    const int silent = connected(served.port);
+    auto client = served.client();
+    CHECK(client.Get("/model.json"));  // so that the silent one was accepted before
+    const auto start = Clock::now();
     CHECK(served.end(signal) == 0);
+    CHECK(Clock::now() - start < std::chrono::milliseconds(1500));
+    ::close(silent);
   }
 }
 
@@ -339,7 +425,7 @@ TEST_CASE("server: training as it goes on") {
     return json::parse(answer->body);
   };
   CHECK(history() ==
-        json{{"epochs", json::array()}, {"now", nullptr}, {"training", false}, {"drawing", 0}});
+        json{{"state", "waiting"}, {"epochs", json::array()}, {"now", nullptr}, {"drawing", 0}});
   check_refused(client.Get("/model.json"), 404, {"training"});
   check_refused(client.Get("/graph.svg"), 404, {"drawing"});
   check_refused(client.Post("/predict", "{}", "application/json"), 404, {"training"});
@@ -354,7 +440,7 @@ TEST_CASE("server: training as it goes on") {
   server.set_drawing("<svg/>");
   const json all = history();
   CHECK(all["now"] == nullptr);
-  CHECK(all["training"] == true);
+  CHECK(all["state"] == "training");
   CHECK(all["drawing"] == 1);
   CHECK(all["epochs"].size() == 1);
   CHECK(all["epochs"][0]["epoch"] == 1);
@@ -376,7 +462,7 @@ TEST_CASE("server: training as it goes on") {
   REQUIRE(more);
   CHECK(more->status == 200);
   server.finish();
-  CHECK(history()["training"] == false);
+  CHECK(history()["state"] == "over");
   server.stop();
   server.stop();
   CHECK(!client.Get("/history.json"));
@@ -406,8 +492,21 @@ TEST_CASE("server: live shows what fit does") {
       CHECK(all["epochs"][i]["logs"][name] == history[name][i]);
     }
   }
-  CHECK(all["training"] == false);
+  CHECK(all["state"] == "over");
   CHECK(all["drawing"] == (svg_of(model).empty() ? 0 : 1));
+}
+
+TEST_CASE("server: live keeps the drawing that the server has") {
+  Server server({.port = 0});
+  server.set_drawing("<svg/>");
+  nn::Sequential model({nn::Dense(1, {.input_shape = {1}})});
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  const Tensor x = Tensor::of<float>({2, 1}, {1, 2});
+  model.fit(x, x, {.verbose = 0, .callbacks = {live(server)}});
+  server.start();
+  const auto graph = httplib::Client("127.0.0.1", server.port()).Get("/graph.svg");
+  REQUIRE(graph);
+  CHECK(graph->body == "<svg/>");
 }
 
 TEST_CASE("server: what it cannot serve") {

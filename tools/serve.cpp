@@ -13,7 +13,7 @@
 
 #include "graph/error.hpp"
 #include "tools/commands.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::tools {
 namespace {

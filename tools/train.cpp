@@ -13,7 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/data.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::tools {
 namespace {
@@ -201,7 +201,8 @@ void train(const Given& given) {
   if (given.serve) {
     server.emplace(ServerOptions{.port = given.port});
     server->start();
-    if (!silent) print(fmt::format("Curves at {}\n", server->url()));
+    print(given.json ? Json{{"page", server->url()}}.dump() + '\n'
+                     : fmt::format("Curves at {}\n", server->url()));
     all.push_back(live(*server));
   }
   all.push_back(InterruptGuard::callback());

@@ -13,7 +13,7 @@
 #include "io/model_files.hpp"
 #include "tests/io_files.hpp"
 #include "tests/serving.hpp"
-#include "tools/server.hpp"
+#include "tools/server/server.hpp"
 
 namespace weft::test {
 namespace {
@@ -29,7 +29,8 @@ struct Look {
 class Browser {
  public:
   explicit Browser(const Look& look = {})
-      : driver_({"chromedriver", "--port=0"}), http_("127.0.0.1", driver_port()) {
+      : driver_(std::vector<std::string>{"chromedriver", "--port=0"}),
+        http_("127.0.0.1", driver_port()) {
     http_.set_read_timeout(60);
     json options{
         {"args",
@@ -56,8 +57,8 @@ class Browser {
     return ask("POST", session_ + "/execute/sync", {{"script", script}, {"args", json::array()}});
   }
   /// Until the script returns true.
-  bool wait(const std::string& script) {
-    for (int i = 0; i < 200; ++i) {
+  bool wait(const std::string& script, int seconds = 10) {
+    for (int i = 0; i < 20 * seconds; ++i) {
       if (run("return " + script) == true) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
@@ -101,6 +102,7 @@ class Browser {
   void shoot(const std::string& name) {
     const char* folder = std::getenv("WEFT_SCREENSHOTS");
     if (folder == nullptr) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // bars and curves come to rest
     const std::string code = ask("GET", session_ + "/screenshot");
     std::string bytes;
     unsigned bits = 0, count = 0;
@@ -126,14 +128,11 @@ class Browser {
   }
 
  private:
-  int driver_port() {
-    for (std::string said = driver_.line(); !said.empty(); said = driver_.line()) {
-      const auto at = said.find("on port ");
-      if (said.find("successfully") != said.npos && at != said.npos) {
-        return std::atoi(said.c_str() + at + 8);
-      }
-    }
-    return 0;
+  int driver_port() const {
+    const std::string start = "started successfully on port ";
+    REQUIRE(driver_.says(start));
+    const std::string said = driver_.out();
+    return std::atoi(said.c_str() + said.find(start) + start.size());
   }
   json ask(const std::string& method, const std::string& path, const json& body = nullptr) {
     const auto response =
@@ -148,7 +147,7 @@ class Browser {
     ask("POST", session_ + "/actions", {{"actions", json::array({source})}});
   }
 
-  Running driver_;
+  Process driver_;
   httplib::Client http_;
   std::string session_;
 };
@@ -159,7 +158,7 @@ const std::string left = "\uE012", up = "\uE013", right = "\uE014", down = "\uE0
 struct Site {
   TemporaryFolder folder{};
   std::string file = std::getenv("WEFT_DIGITS") ? std::getenv("WEFT_DIGITS") : untaught();
-  Served served{WEFT_PROGRAM, {file}};
+  Served served{{file}};
   std::string url = fmt::format("http://127.0.0.1:{}/", served.port);
 
   std::string untaught() const {
@@ -255,12 +254,33 @@ TEST_CASE("page: one draws by finger on a phone, in one column") {
   browser.check_no_complaints();
 }
 
+TEST_CASE("page: a model of coloured pictures, with long names of classes, on a phone") {
+  const TemporaryFolder folder;
+  nn::Sequential model({nn::Flatten({.input_shape = {32, 32, 3}}), nn::Dense(4)},
+                       {.name = "a_model_with_a_name_that_is_longer_than_the_screen_of_a_phone"});
+  model.save((folder / "m.h5").string());
+  const Served served({(folder / "m.h5").string(), "--classes",
+                       "aeroplane,a_class_with_quite_a_long_name_indeed,<b>bold</b>,ship"});
+  Browser browser({.width = 390, .height = 844, .phone = true});
+  browser.open(fmt::format("http://127.0.0.1:{}/", served.port));
+  REQUIRE(browser.wait("!document.getElementById('ask').hidden"));
+  browser.draw(seven, "touch");
+  CHECK(browser.wait(sum_is_1));
+  CHECK(browser.run("return document.documentElement.scrollWidth <= innerWidth") == true);
+  CHECK(browser.run("return document.querySelectorAll('#bars li span')[6].textContent") ==
+        "<b>bold</b>");
+  CHECK(browser.run("return document.getElementById('seen-box').hidden") == true);
+  browser.run("document.getElementById('bars').scrollIntoView({block: 'center'})");
+  browser.shoot("phone_named");
+  browser.check_no_complaints();
+}
+
 TEST_CASE("page: what it cannot draw for, it says") {
   const TemporaryFolder folder;
   nn::Sequential model({nn::Dense(2, {.input_shape = {4}})});
   model.weights();
   model.save((folder / "m.h5").string());
-  const Served served(WEFT_PROGRAM, {(folder / "m.h5").string()});
+  const Served served({(folder / "m.h5").string()});
   Browser browser;
   browser.open(fmt::format("http://127.0.0.1:{}/", served.port));
   CHECK(browser.wait("document.getElementById('trouble').textContent.includes('[4]')"));
@@ -293,17 +313,60 @@ TEST_CASE("page: training, as it goes on") {
     now.set("accuracy", .981);
     server.progress(9, 411, now);
     CHECK(browser.wait(
-        "document.getElementById('state').textContent.includes('Epoch 10, batch 412')"));
-    CHECK(browser.run("return document.querySelectorAll('.chart path').length") == 4);
+        "document.getElementById('headline').textContent.includes('Epoch 10, batch 412')"));
+    CHECK(browser.run("return document.querySelectorAll('.chart path').length") == 6);
     CHECK(browser.run("return [...document.querySelectorAll('.chart text')]"
                       ".filter(t => t.textContent === 'best: epoch 6').length") == 2);
     CHECK(browser.wait("document.getElementById('drawing').naturalWidth > 0"));
     browser.shoot(dark ? "training_dark" : "training");
-    server.finish();
-    CHECK(browser.wait("document.getElementById('state').textContent.includes('over')"));
     browser.check_no_complaints();
-    server.stop();
-    CHECK(browser.wait("document.getElementById('trouble').textContent.includes('not answer')"));
+    if (dark) {
+      server.stop();
+      CHECK(browser.wait("document.getElementById('trouble').textContent.includes('not answer')"));
+      browser.shoot("training_lost");
+    } else {
+      server.finish();
+      CHECK(
+          browser.wait("document.getElementById('headline').textContent === "
+                       "'Training is over after epoch 9. Best: epoch 6, val_loss 0.25.'"));
+    }
+  }
+}
+
+TEST_CASE("page: `weft train --serve`, from the first epoch to the end") {
+  struct Visit {
+    std::string name;
+    Look look;
+  };
+  const std::string points =
+      "document.querySelector('.chart path.train').getAttribute('d').split('L').length";
+  for (const Visit& visit :
+       {Visit{"train", {.height = 1000}}, Visit{"train_dark", {.height = 1000, .dark = true}},
+        Visit{"train_phone", {.width = 390, .height = 844, .phone = true}}}) {
+    CAPTURE(visit.name);
+    ServedTraining training(50);
+    Browser browser(visit.look);
+    browser.open(fmt::format("http://127.0.0.1:{}/", training.port));
+    REQUIRE(browser.wait("document.querySelectorAll('.chart path.val').length === 2"));
+    const int early = browser.run("return " + points);
+    CHECK(browser.wait(fmt::format("{} > {}", points, early)));
+    CHECK(browser.text("headline").find("Epoch ") == 0);
+    CHECK(browser.run("return document.title").get<std::string>().find("Epoch ") == 0);
+    browser.shoot(visit.name);
+    CHECK(browser.wait(
+        "document.getElementById('headline').textContent.includes('over after epoch 50. Best')",
+        60));
+    CHECK(training.program().code() == 0);
+    // It is over, and nothing is wrong: the page keeps what it has.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    CHECK(browser.run("return document.getElementById('trouble').hidden") == true);
+    CHECK(browser.run("return " + points) == 50);
+    CHECK(browser.run("return document.querySelectorAll('.chart .mark').length") == 2);
+    CHECK(browser.run("return document.getElementById('drawing').naturalWidth > 0") == true);
+    CHECK(browser.run("return document.documentElement.scrollWidth <= innerWidth") == true);
+    browser.shoot(visit.name + "_over");
+    browser.run("scrollTo(0, document.body.scrollHeight)");
+    browser.shoot(visit.name + "_model");
   }
 }
 

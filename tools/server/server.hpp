@@ -2,7 +2,6 @@
 // watches training. docs/serve.md has its routes and what it refuses.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,7 +17,6 @@ struct ServerOptions {
   int port = 8000;                 ///< 0: any that is free
   double scale = 1.0 / 255;        ///< from pixels, 0 to 255, to what the model takes
   std::vector<std::string> classes{};  ///< names of the model's outputs; none: 0, 1, ...
-  std::size_t body_limit = 1 << 20;    ///< bytes of a request
 };
 
 /// Answers in threads of its own between start() and stop(). What it shows may be changed from any
@@ -38,7 +36,8 @@ class Server {
 
   /// Throws IoError if it cannot listen there, saying where.
   void start();
-  /// Lets those who are being answered have their answer.
+  /// Lets those who are being answered have their answer. After finish(), first waits until the
+  /// pages that asked lately know that training is over, for 3 seconds at most.
   void stop();
   int port() const;         ///< where it listens; 0 before start()
   std::string url() const;  ///< "http://127.0.0.1:8000/"
@@ -49,10 +48,11 @@ class Server {
   void publish(int epoch, const nn::Logs& logs);
   /// Means over an epoch that goes on.
   void progress(int epoch, std::int64_t batch, const nn::Logs& logs);
-  /// Training is over.
+  /// Training is over, until an epoch comes.
   void finish();
   /// A drawing, as SVG; "": none.
   void set_drawing(std::string svg);
+  bool has_drawing() const;
 
  private:
   struct Impl;

@@ -1,0 +1,182 @@
+#include "tools/server/asked_model.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "graph/error.hpp"
+#include "graph/print.hpp"
+#include "nn/nn.hpp"
+#include "tools/digit.hpp"
+#include "tools/server/refusals.hpp"
+#include "tools/server/server.hpp"
+
+namespace weft {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t largest_side = 1024;  // of a picture
+
+constexpr const char* right_body =
+    R"({"pixels":[...]} with numbers from 0 to 255, and for a digit "digit":true, "width" and "height")";
+
+json parsed(const std::string& body) {
+  const auto limit_depth = [](int depth, json::parse_event_t, json&) {
+    if (depth > 8) refuse(400, "the body is no JSON of the form {}", right_body);
+    return true;  // nesting is no part of any request
+  };
+  json result = json::parse(body, limit_depth, false);
+  if (!result.is_object()) refuse(400, "the body is no JSON of the form {}", right_body);
+  return result;
+}
+
+std::vector<float> pixels_of(const json& body, std::int64_t count, const char* whose) {
+  const auto found = body.find("pixels");
+  if (found == body.end() || !found->is_array()) {
+    refuse(400, "there is no list of \"pixels\"; the body must be {}", right_body);
+  }
+  if (found->size() != static_cast<std::size_t>(count)) {
+    refuse(400, "there are {} pixels; {} has {}", found->size(), whose, count);
+  }
+  std::vector<float> values;
+  values.reserve(found->size());
+  for (const json& number : *found) {
+    // What is too large for a double is not finite.
+    const double value = number.is_number() ? number.get<double>() : -1;
+    if (!(value >= 0 && value <= 255)) {
+      refuse(400, "pixel {} is {}; pixels are numbers from 0 to 255", values.size(),
+             number.is_number() ? number.dump() : number.type_name());
+    }
+    values.push_back(static_cast<float>(value));
+  }
+  return values;
+}
+
+/// A grey picture of any size, as MNIST would have it.
+std::vector<float> digit_of(const json& body) {
+  const auto length = [&](const char* name) {
+    const auto found = body.find(name);
+    const bool is_right =
+        found != body.end() && found->is_number_unsigned() && *found >= 1 && *found <= largest_side;
+    if (!is_right) refuse(400, "\"{}\" must be a whole number, 1 to {}", name, largest_side);
+    return found->get<std::int64_t>();
+  };
+  const std::int64_t height = length("height"), width = length("width");
+  const std::vector<float> values = pixels_of(body, height * width, "a picture of that size");
+  Tensor picture(Type{DType::u8, {height, width}});
+  std::ranges::transform(values, picture.data<std::uint8_t>().begin(),
+                         [](float v) { return static_cast<std::uint8_t>(std::lround(v)); });
+  return to_floats(as_mnist_digit(picture));
+}
+
+void softmax(std::vector<float>& values) {
+  const float most = *std::ranges::max_element(values);
+  float sum = 0;
+  for (float& v : values) sum += v = std::exp(v - most);
+  for (float& v : values) v /= sum;
+}
+
+/// The layer that makes a network's output, within models that are layers; nullptr: an input is it.
+const nn::Layer* last_layer(const nn::Network* network) {
+  nn::Network::Source output = network->outputs[0];
+  while (output.from >= network->inputs.size()) {
+    const nn::Network::Call& call = network->calls[output.from - network->inputs.size()];
+    const nn::Layer& layer = network->layers[call.layer].layer;
+    const auto* nested = layer.as<nn::NestedModel>();
+    if (nested == nullptr) return &layer;
+    network = &nested->network;
+    output = network->outputs[output.port];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+AskedModel::Output AskedModel::output_of(const nn::Network& network) {
+  const nn::Layer* layer = last_layer(&network);
+  if (layer == nullptr) return Output::scores;
+  if (layer->as<nn::Softmax>() != nullptr) return Output::softmax;
+  std::string activation;
+  if (const auto* dense = layer->as<nn::Dense>()) activation = dense->config.activation.identifier;
+  if (const auto* function = layer->as<nn::Activation>()) activation = function->identifier;
+  if (activation == "softmax") return Output::softmax;
+  return activation == "sigmoid" ? Output::sigmoid : Output::scores;
+}
+
+AskedModel::AskedModel(nn::Model model, double scale, std::vector<std::string> classes)
+    : model_(std::move(model)), scale_(scale), classes_(std::move(classes)) {
+  const nn::Network& network = model_.network();
+  if (network.inputs.size() != 1 || network.outputs.size() != 1) {
+    fail<ArgumentError>("serve: the model has {} inputs and {} outputs; it must have one of each",
+                        network.inputs.size(), network.outputs.size());
+  }
+  input_ = network.inputs[0].shape;
+  const Shape output = model_.output_shape();
+  if (network.inputs[0].dtype != DType::f32 || output.rank() != 1) {
+    fail<ArgumentError>("serve: the model makes {} of {}; it must make one vector of f32", output,
+                        Type{network.inputs[0].dtype, input_});
+  }
+  output_ = output_of(network);
+  is_binary_ = output[0] == 1 && output_ == Output::sigmoid;
+  const std::size_t count = is_binary_ ? 2 : static_cast<std::size_t>(output[0]);
+  if (classes_.empty()) {
+    for (std::size_t i = 0; i < count; ++i) classes_.push_back(fmt::to_string(i));
+  }
+  if (classes_.size() != count) {
+    fail<ArgumentError>("serve: the model tells {} classes apart, but {} names were given: {}",
+                        count, classes_.size(), fmt::join(classes_, ", "));
+  }
+  drawing_ = svg_of(model_);
+}
+
+json AskedModel::description() const {
+  static constexpr const char* outputs[] = {"softmax", "sigmoid", "scores"};
+  json shape = json::array();
+  for (std::size_t i = 0; i < input_.rank(); ++i) shape.push_back(input_[i]);
+  return {{"name", model_.name()}, {"input", shape},
+          {"image", is_image()},   {"digit", is_digit()},
+          {"classes", classes_},   {"output", outputs[static_cast<int>(output_)]},
+          {"scale", scale_},       {"drawing", !drawing_.empty()}};
+}
+
+bool AskedModel::is_image() const {
+  return input_.rank() == 3 && (input_[2] == 1 || input_[2] == 3) && input_[0] > 0 &&
+         input_[1] > 0 && input_[0] <= largest_side && input_[1] <= largest_side;
+}
+
+json AskedModel::answer(const std::string& body) {
+  const json request = parsed(body);
+  const auto flag = request.find("digit");
+  const bool digit = flag != request.end() && *flag == true;
+  if (digit && !is_digit()) refuse(400, "the model does not take digits, [28,28,1]");
+  const auto pixels =
+      digit ? digit_of(request) : pixels_of(request, this->pixels(), "the model's input");
+  const auto task = std::make_shared<std::packaged_task<std::vector<float>()>>(
+      [&] { return probabilities(pixels); });
+  std::future<std::vector<float>> result = task->get_future();
+  runner_.enqueue([task] { (*task)(); });
+  json said{{"probabilities", result.get()}};
+  if (digit) said["digit"] = pixels;
+  return said;
+}
+
+std::vector<float> AskedModel::probabilities(const std::vector<float>& pixels) {
+  Executable& step = model_.prediction_step(1);
+  std::ranges::transform(pixels, step.input("x").data<float>().begin(),
+                         [&](float v) { return static_cast<float>(v * scale_); });
+  step.step();
+  const auto y = step.output(0).data<float>();
+  std::vector<float> result(y.begin(), y.end());
+  if (is_binary_) return {1 - result[0], result[0]};
+  if (output_ == Output::scores) softmax(result);
+  return result;
+}
+
+}  // namespace weft

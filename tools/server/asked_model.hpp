@@ -1,0 +1,55 @@
+// AskedModel: what POST /predict asks.
+#pragma once
+
+#include <httplib.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "nn/model.hpp"
+
+namespace weft {
+
+/// A model with what the page has to know of it. Several threads may ask; one thread runs the
+/// model, since it is not made for several, and since each thread that ran it would get a team of
+/// OpenMP's.
+class AskedModel {
+ public:
+  /// Scale and classes as ServerOptions'; throws as Server.
+  AskedModel(nn::Model model, double scale, std::vector<std::string> classes);
+  AskedModel(const AskedModel&) = delete;
+  AskedModel& operator=(const AskedModel&) = delete;
+
+  /// What /model.json says.
+  nlohmann::json description() const;
+  const std::string& drawing() const { return drawing_; }    ///< as SVG; "" without Graphviz
+  std::int64_t pixels() const { return input_.elements(); }  ///< numbers of its input
+  /// What /predict says to that body. Throws Refusal.
+  nlohmann::json answer(const std::string& body);
+
+ private:
+  /// What the last layer makes of a class.
+  enum class Output { softmax, sigmoid, scores };
+  struct Runner : httplib::ThreadPool {
+    Runner() : ThreadPool(1) {}
+    ~Runner() override { shutdown(); }
+  };
+  static Output output_of(const nn::Network& network);
+
+  bool is_image() const;
+  bool is_digit() const { return input_ == Shape{28, 28, 1}; }
+  std::vector<float> probabilities(const std::vector<float>& pixels);
+
+  nn::Model model_;
+  double scale_;
+  std::vector<std::string> classes_;
+  Shape input_;
+  Output output_{};
+  bool is_binary_ = false;  // one number is the second class' probability
+  std::string drawing_;
+  Runner runner_;
+};
+
+}  // namespace weft
