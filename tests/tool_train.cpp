@@ -128,6 +128,36 @@ TEST_CASE("program: train, evaluate and predict, from data to a picture's class"
             .starts_with(s.at("two.png") + ":  2 "));
 }
 
+TEST_CASE("program: predict makes probabilities of scores, and two classes of one number") {
+  const Sample s;
+  write_png(s.at("p.png"), squares({1}, 4).reshaped({12, 12, 1}));
+  const auto predicted = [&](std::int64_t units, const std::string& activation) {
+    nn::Sequential model(
+        {nn::Flatten({.input_shape = {12, 12, 1}}), nn::Dense(units, {.activation = activation})},
+        {.seed = 3});
+    model.save(s.at("p.h5"));
+    return json::parse(
+        check_done({"predict", s.at("p.h5"), s.at("p.png"), "--json"}))["predictions"];
+  };
+  for (const auto& [units, activation, count] :
+       {std::tuple{3, "linear", 3u}, {3, "softmax", 3u}, {1, "sigmoid", 2u}}) {
+    CAPTURE(activation);
+    const json predictions = predicted(units, activation);
+    REQUIRE(predictions.size() == count);
+    double sum = 0;
+    for (const json& each : predictions) sum += each["probability"].get<double>();
+    CHECK(sum == doctest::Approx(1).epsilon(1e-5));
+  }
+  const json by_us = predicted(3, "linear"), by_the_model = predicted(3, "softmax");
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(by_us[i]["class"] == by_the_model[i]["class"]);
+    CHECK(by_us[i]["probability"].get<double>() ==
+          doctest::Approx(by_the_model[i]["probability"].get<double>()).epsilon(1e-5));
+  }
+  check_fails(2, {"predict", s.at("p.h5"), s.at("p.png"), "--classes", "a,b"},
+              {"--classes: the model tells 3 classes apart, but 2 names were given: a, b"});
+}
+
 TEST_CASE("program: train speaks JSON, and trains on from a file") {
   const Sample s;
   const auto lines = lines_of(check_done(s.train({"--epochs", "2", "--json", "--seed", "4"})));
@@ -189,7 +219,7 @@ TEST_CASE("program: killed at any moment and started again, training ends as if 
                                                         {"--data", s.at("data")},
                                                         {"--save", s.at(model)},
                                                         {"--resume", s.at(state)},
-                                                        {"--resume-freq", "7"},
+                                                        {"--resume-freq", "37"},
                                                         {"--early-stopping", "29"},
                                                         {"--batch-size", "16"},
                                                         {"--epochs", std::to_string(epochs)},
@@ -342,7 +372,7 @@ TEST_CASE("program: what is wrong about training, said before it begins") {
   check_fails(2, {"predict", s.at("m.h5")}, {"either pictures", "--input"});
   check_fails(1, {"predict", s.at("m.h5"), s.at("none.png")}, {"none.png", "no such file"});
   check_fails(1, {"predict", s.at("m.h5"), s.at("m.json")}, {"neither PNG nor JPEG"});
-  check_fails(2, {"predict", s.at("m.h5"), "x.png", "--classes", "a,b"}, {"4 outputs", "2 names"});
+  check_fails(2, {"predict", s.at("m.h5"), "x.png", "--classes", "a,b"}, {"4 classes", "2 names"});
   check_fails(2, {"draw", s.at("m.h5"), "-o", s.at("m.txt")}, {"m.txt"});
   check_fails(2, {"completion", "tcsh"}, {"tcsh", "bash"});
   check_fails(1, {"bench", "--model", s.at("none.h5")}, {"none.h5"});

@@ -6,10 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "graph/error.hpp"
+#include "graph/print.hpp"
 #include "io/image.hpp"
 #include "io/npy.hpp"
 #include "nn/nn.hpp"
 #include "runtime/threads.hpp"
+#include "tools/classes.hpp"
 #include "tools/commands.hpp"
 #include "tools/digit.hpp"
 
@@ -64,22 +67,27 @@ void predict_pictures(const Given& given, nn::Model& model) {
         "{}: its input is no picture, [H,W], [H,W,1] or [H,W,3]: give arrays by --input",
         given.file.model));
   }
-  const std::int64_t count = model.output_shape().elements();
-  if (!given.classes.empty() && static_cast<std::int64_t>(given.classes.size()) != count) {
-    throw UsageError(fmt::format("--classes: the model has {} outputs, but {} names were given",
-                                 count, given.classes.size()));
+  const Shape output = model.output_shape();
+  if (output.rank() != 1) {
+    throw UsageError(
+        fmt::format("{}: its output is {}, not a number for each class: write it by "
+                    "--output",
+                    given.file.model, output));
   }
-  const auto name = [&](std::int64_t index) {
-    return given.classes.empty() ? std::to_string(index)
-                                 : given.classes[static_cast<std::size_t>(index)];
-  };
+  const Classes classes = [&] {
+    try {
+      return Classes(model, given.classes, "--classes");
+    } catch (const ArgumentError& error) {
+      throw UsageError(error.what());
+    }
+  }();
   for (const std::string& file : given.images) {
     std::vector<std::int64_t> sizes{1};
     sizes.insert(sizes.end(), input.begin(), input.end());
     const Tensor x = picture(given, file, input).reshaped(Shape(sizes));
     const Tensor y =
         model.predict(nn::Dataset(x).scaled(static_cast<float>(given.scale)), {.verbose = 0});
-    const auto numbers = y.data<float>();
+    const std::vector<float> numbers = classes.probabilities(y.data<float>());
     std::vector<std::int64_t> order(numbers.size());
     std::iota(order.begin(), order.end(), std::int64_t{0});
     std::ranges::stable_sort(order, [&](std::int64_t a, std::int64_t b) {
@@ -89,15 +97,15 @@ void predict_pictures(const Given& given, nn::Model& model) {
     if (given.json) {
       nlohmann::ordered_json json{{"file", file}, {"predictions", nlohmann::json::array()}};
       for (const std::int64_t i : order) {
-        json["predictions"].push_back(
-            {{"class", name(i)}, {"probability", numbers[static_cast<std::size_t>(i)]}});
+        json["predictions"].push_back({{"class", classes.names()[static_cast<std::size_t>(i)]},
+                                       {"probability", numbers[static_cast<std::size_t>(i)]}});
       }
       print(json.dump() + "\n");
       continue;
     }
     std::string line = fmt::format("{}:", file);
     for (const std::int64_t i : order) {
-      line += fmt::format("  {} {:.2f} %", name(i),
+      line += fmt::format("  {} {:.2f} %", classes.names()[static_cast<std::size_t>(i)],
                           100 * static_cast<double>(numbers[static_cast<std::size_t>(i)]));
     }
     print(line + "\n");

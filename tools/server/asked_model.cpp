@@ -12,7 +12,6 @@
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
-#include "nn/nn.hpp"
 #include "tools/digit.hpp"
 #include "tools/server/refusals.hpp"
 #include "tools/server/server.hpp"
@@ -76,42 +75,10 @@ std::vector<float> digit_of(const json& body) {
   return to_floats(as_mnist_digit(picture));
 }
 
-void softmax(std::vector<float>& values) {
-  const float most = *std::ranges::max_element(values);
-  float sum = 0;
-  for (float& v : values) sum += v = std::exp(v - most);
-  for (float& v : values) v /= sum;
-}
-
-/// The layer that makes a network's output, within models that are layers; nullptr: an input is it.
-const nn::Layer* last_layer(const nn::Network* network) {
-  nn::Network::Source output = network->outputs[0];
-  while (output.from >= network->inputs.size()) {
-    const nn::Network::Call& call = network->calls[output.from - network->inputs.size()];
-    const nn::Layer& layer = network->layers[call.layer].layer;
-    const auto* nested = layer.as<nn::NestedModel>();
-    if (nested == nullptr) return &layer;
-    network = &nested->network;
-    output = network->outputs[output.port];
-  }
-  return nullptr;
-}
-
 }  // namespace
 
-AskedModel::Output AskedModel::output_of(const nn::Network& network) {
-  const nn::Layer* layer = last_layer(&network);
-  if (layer == nullptr) return Output::scores;
-  if (layer->as<nn::Softmax>() != nullptr) return Output::softmax;
-  std::string activation;
-  if (const auto* dense = layer->as<nn::Dense>()) activation = dense->config.activation.identifier;
-  if (const auto* function = layer->as<nn::Activation>()) activation = function->identifier;
-  if (activation == "softmax") return Output::softmax;
-  return activation == "sigmoid" ? Output::sigmoid : Output::scores;
-}
-
 AskedModel::AskedModel(nn::Model model, double scale, std::vector<std::string> classes)
-    : model_(std::move(model)), scale_(scale), classes_(std::move(classes)) {
+    : model_(std::move(model)), scale_(scale) {
   const nn::Network& network = model_.network();
   if (network.inputs.size() != 1 || network.outputs.size() != 1) {
     fail<ArgumentError>("serve: the model has {} inputs and {} outputs; it must have one of each",
@@ -123,16 +90,7 @@ AskedModel::AskedModel(nn::Model model, double scale, std::vector<std::string> c
     fail<ArgumentError>("serve: the model makes {} of {}; it must make one vector of f32", output,
                         Type{network.inputs[0].dtype, input_});
   }
-  output_ = output_of(network);
-  is_binary_ = output[0] == 1 && output_ == Output::sigmoid;
-  const std::size_t count = is_binary_ ? 2 : static_cast<std::size_t>(output[0]);
-  if (classes_.empty()) {
-    for (std::size_t i = 0; i < count; ++i) classes_.push_back(fmt::to_string(i));
-  }
-  if (classes_.size() != count) {
-    fail<ArgumentError>("serve: the model tells {} classes apart, but {} names were given: {}",
-                        count, classes_.size(), fmt::join(classes_, ", "));
-  }
+  classes_.emplace(model_, std::move(classes), "serve");
   drawing_ = svg_of(model_);
 }
 
@@ -140,10 +98,14 @@ json AskedModel::description() const {
   static constexpr const char* outputs[] = {"softmax", "sigmoid", "scores"};
   json shape = json::array();
   for (std::size_t i = 0; i < input_.rank(); ++i) shape.push_back(input_[i]);
-  return {{"name", model_.name()}, {"input", shape},
-          {"image", is_image()},   {"digit", is_digit()},
-          {"classes", classes_},   {"output", outputs[static_cast<int>(output_)]},
-          {"scale", scale_},       {"drawing", !drawing_.empty()}};
+  return {{"name", model_.name()},
+          {"input", shape},
+          {"image", is_image()},
+          {"digit", is_digit()},
+          {"classes", classes_->names()},
+          {"output", outputs[static_cast<int>(classes_->output())]},
+          {"scale", scale_},
+          {"drawing", !drawing_.empty()}};
 }
 
 bool AskedModel::is_image() const {
@@ -172,11 +134,7 @@ std::vector<float> AskedModel::probabilities(const std::vector<float>& pixels) {
   std::ranges::transform(pixels, step.input("x").data<float>().begin(),
                          [&](float v) { return static_cast<float>(v * scale_); });
   step.step();
-  const auto y = step.output(0).data<float>();
-  std::vector<float> result(y.begin(), y.end());
-  if (is_binary_) return {1 - result[0], result[0]};
-  if (output_ == Output::scores) softmax(result);
-  return result;
+  return classes_->probabilities(step.output(0).data<float>());
 }
 
 }  // namespace weft

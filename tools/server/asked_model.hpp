@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "nn/model.hpp"
+#include "tools/classes.hpp"
 
 namespace weft {
 
@@ -30,13 +32,10 @@ class AskedModel {
   nlohmann::json answer(const std::string& body);
 
  private:
-  /// What the last layer makes of a class.
-  enum class Output { softmax, sigmoid, scores };
   struct Runner : httplib::ThreadPool {
     Runner() : ThreadPool(1) {}
     ~Runner() override { shutdown(); }
   };
-  static Output output_of(const nn::Network& network);
 
   bool is_image() const;
   bool is_digit() const { return input_ == Shape{28, 28, 1}; }
@@ -44,10 +43,8 @@ class AskedModel {
 
   nn::Model model_;
   double scale_;
-  std::vector<std::string> classes_;
+  std::optional<Classes> classes_;
   Shape input_;
-  Output output_{};
-  bool is_binary_ = false;  // one number is the second class' probability
   std::string drawing_;
   Runner runner_;
 };

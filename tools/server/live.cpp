@@ -17,6 +17,9 @@ nn::Callback live(Server& server) {
   nn::Callback callback;
   callback.on_train_begin = [&server](nn::Model& model) {
     if (!server.has_drawing()) server.set_drawing(svg_of(model));
+    if (!model.resume) return;
+    const nn::History& before = model.resume->history;
+    for (const int epoch : before.epoch) server.publish(epoch, before.logs(epoch));
   };
   callback.on_epoch_begin = [state](nn::Model&, int epoch) { state->epoch = epoch; };
   callback.on_train_batch_end = [&server, state](nn::Model&, std::int64_t batch, nn::Logs& logs) {
