@@ -340,8 +340,11 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   notify(options.callbacks, &Callback::on_train_begin, *this);
   FitState start = resume_fit(options, train.size());
   History history = std::move(start.history);
-  // Those who ask what training could go on from after this point.
+  // Those who may ask what training could go on from after this point.
+  const bool asked = std::ranges::any_of(
+      options.callbacks, [](const Callback& callback) { return callback.on_state != nullptr; });
   const auto notify_state = [&](int epoch, std::int64_t batch) {
+    if (!asked) return;
     const std::function<FitState()> state = [&] {
       return FitState{.epoch = epoch,
                       .batch = batch,
