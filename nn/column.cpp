@@ -1,11 +1,13 @@
 #include "nn/column.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "graph/array.hpp"
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 
 namespace weft::nn {
 namespace {
@@ -258,6 +260,15 @@ void Column::take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_
       copy(batch.data<float>());
     }
   });
+}
+
+Tensor Column::to_tensor() const {
+  const bool is_integer = !is_floating(dtype()) && !is_scaled();
+  Tensor all(Type{is_integer ? DType::s32 : DType::f32, with_batch(size_, row_shape_)});
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(size_));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  take(rows, all);
+  return all;
 }
 
 }  // namespace weft::nn

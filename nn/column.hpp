@@ -45,6 +45,8 @@ class Column {
   /// beyond its end.
   void take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_t at,
             std::uint64_t pass = 0) const;
+  /// All rows: f32, or s32 for integers that are not scaled.
+  Tensor to_tensor() const;
   /// One row as f32, made with that randomness.
   void take_row(std::int64_t row, std::span<float> to, Random& random) const;
 

@@ -94,4 +94,15 @@ TEST_CASE("to_categorical: one-hot vectors") {
         }) == "labels: label 0.5 at position 1 is not one of the 3 classes 0 to 2");
 }
 
+TEST_CASE("dataset: a column as a tensor") {
+  const nn::Dataset data(Tensor::of<std::uint8_t>({3, 2}, {0, 51, 102, 153, 204, 255}),
+                         Tensor::of<std::uint8_t>({3}, {2, 0, 1}));
+  const Tensor x = data.scaled(1.0f / 255).rows(1, 3).x().to_tensor();
+  CHECK(x.type() == Type{DType::f32, {2, 2}});
+  CHECK(x.data<float>()[1] == doctest::Approx(0.6));
+  const Tensor y = data.y().picked(std::vector<std::int64_t>{2, 0}).to_tensor();
+  CHECK(y.type() == Type{DType::s32, {2}});
+  CHECK(std::ranges::equal(y.data<std::int32_t>(), std::vector{1, 2}));
+}
+
 }  // namespace weft::test

@@ -1,6 +1,7 @@
 // The programs that the documentation shows are those that are compiled.
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -25,17 +26,25 @@ std::vector<std::string> snippets_of(const std::string& page) {
   return snippets;
 }
 
-/// What stands in a source between "// [name]" and "// [end]", by name.
+/// What stands in a source between lines "// [name]" and "// [end]", by name, as far to the left as
+/// these.
 std::map<std::string, std::string> sections_of(const std::string& source) {
-  constexpr std::string_view mark = "\n// [", end = "\n// [end]\n";
   std::map<std::string, std::string> sections;
-  for (std::size_t at = source.find(mark); at != source.npos; at = source.find(mark, at)) {
-    at += mark.size();
-    const std::size_t first = source.find("]\n", at) + 2, last = source.find(end, at);
-    REQUIRE(last != source.npos);
-    sections[source.substr(at, first - 2 - at)] = source.substr(first, last + 1 - first);
-    at = last + end.size();
+  std::string* section = nullptr;
+  std::size_t indent = 0;
+  std::istringstream lines(source);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = std::min(line.find_first_not_of(' '), line.size());
+    if (line.compare(first, std::string::npos, "// [end]") == 0) {
+      section = nullptr;
+    } else if (line.compare(first, 4, "// [") == 0 && line.ends_with(']')) {
+      section = &sections[line.substr(first + 4, line.size() - first - 5)];
+      indent = first;
+    } else if (section != nullptr) {
+      *section += line.substr(std::min(indent, line.size())) + '\n';
+    }
   }
+  CHECK(section == nullptr);
   return sections;
 }
 
@@ -47,14 +56,18 @@ TEST_CASE("README.md shows examples/readme.cpp") {
   CHECK(snippets_of(content(root / "README.md")) == std::vector{program});
 }
 
-TEST_CASE("docs/extending.md shows tests/extending.cpp, each part in less than 30 lines") {
-  const std::vector<std::string> shown = snippets_of(content(root / "docs" / "extending.md"));
-  const auto sections = sections_of(content(root / "tests" / "extending.cpp"));
-  CHECK(shown.size() == sections.size());
-  for (const auto& [name, code] : sections) {
-    CAPTURE(name);
-    CHECK(std::ranges::count(code, '\n') < 30);
-    CHECK(std::ranges::count(shown, code) == 1);
+TEST_CASE("docs/ shows tests, each part in less than 30 lines") {
+  for (const auto& [page, source] : {std::pair{"extending.md", "extending.cpp"},
+                                     std::pair{"training.md", "training_guide.cpp"}}) {
+    CAPTURE(page);
+    const std::vector<std::string> shown = snippets_of(content(root / "docs" / page));
+    const auto sections = sections_of(content(root / "tests" / source));
+    CHECK(shown.size() == sections.size());
+    for (const auto& [name, code] : sections) {
+      CAPTURE(name);
+      CHECK(std::ranges::count(code, '\n') < 30);
+      CHECK(std::ranges::count(shown, code) == 1);
+    }
   }
 }
 

@@ -192,8 +192,11 @@ TEST_CASE("program: a folder of pictures and a table are data, too") {
       check_done({"train", "--model", s.at("m.json"), "--data", s.at("pictures"), "--save",
                   s.at("m.h5"), "--epochs", "20", "--batch-size", "8", "--augment", "--json"}));
   CHECK(lines.back()["test"]["accuracy"] > 0.7);
-  CHECK(json::parse(check_done(
-            {"evaluate", s.at("m.h5"), "--data", s.at("pictures"), "--json"}))["samples"] == 80);
+  CHECK(json::parse(check_done({"evaluate", s.at("m.h5"), "--data", s.at("pictures"), "--json",
+                                "--confusion", s.at("c.svg"), "--mistakes",
+                                s.at("w.png")}))["samples"] == 80);
+  CHECK(content(s.at("c.svg")).find(">b<") != std::string::npos);  // named as the folders
+  CHECK(read_png(s.at("w.png")).elements() > 0);
 
   std::string table = "a,b,kind\n";
   for (int i = 0; i < 200; ++i) {
@@ -208,6 +211,15 @@ TEST_CASE("program: a folder of pictures and a table are data, too") {
       {"train", "--model", s.at("t.json"), "--data", s.at("t.csv"), "--save", s.at("t.h5"),
        "--epochs", "60", "--batch-size", "16", "--json", "--validation-split", "0.2"}));
   CHECK(trained.back()["test"]["accuracy"] > 0.85);
+  check_done({"evaluate", s.at("t.h5"), "--data", s.at("t.csv"), "--confusion", s.at("t.svg")});
+  CHECK(content(s.at("t.svg")).find(">less<") != std::string::npos);
+  check_fails(2, {"evaluate", s.at("t.h5"), "--data", s.at("t.csv"), "--mistakes", s.at("t.png")},
+              {"--mistakes: it shows pictures, but samples are [2]"});
+  put(s.at("n.csv"), "a,b,sum\n0.1,0.2,0.3\n0.4,0.4,0.8\n");
+  check_fails(2,
+              {"evaluate", s.at("t.h5"), "--data", s.at("n.csv"), "--confusion", s.at("n.svg"),
+               "--scale", "1"},
+              {"they need classes, but the targets are numbers"});
 }
 
 TEST_CASE("program: killed at any moment and started again, training ends as if it had not been") {

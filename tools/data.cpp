@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <numeric>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -78,9 +77,7 @@ Data load_idx_folder(const fs::path& folder, double scale) {
         .scaled(static_cast<float>(scale));
   };
   return {.train = dataset(set.train_images, set.train_labels),
-          .test = dataset(set.test_images, set.test_labels),
-          .test_images = set.test_images,
-          .test_labels = set.test_labels};
+          .test = dataset(set.test_images, set.test_labels)};
 }
 
 }  // namespace
@@ -91,11 +88,7 @@ nn::Dataset fitting(const nn::Dataset& data, nn::Model& model) {
   const Shape output = model.output_shape();
   const std::int64_t count = output.rank() > 0 ? output[-1] : 1;
   if (!classes || model.training().loss.integer_targets || count == 1) return data;
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(data.size()));
-  std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  Tensor labels(Type{DType::f32, {data.size()}});
-  data.y().take(rows, labels);
-  return nn::Dataset({data.x()}, {nn::Column(nn::to_categorical(labels, count))});
+  return nn::Dataset({data.x()}, {nn::Column(nn::to_categorical(data.y().to_tensor(), count))});
 }
 
 nn::TrainOptions fitting_options(nn::Model& model, const nn::Dataset& data) {

@@ -14,7 +14,6 @@ namespace weft::tools {
 struct Data {
   nn::Dataset train, test;
   std::vector<std::string> classes;  ///< names; none: 0, 1, ...
-  Tensor test_images, test_labels;   ///< as they are to be seen, if they are in memory
 };
 
 struct DataOptions {

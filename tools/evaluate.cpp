@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "graph/print.hpp"
 #include "io/plot.hpp"
 #include "nn/nn.hpp"
 #include "runtime/threads.hpp"
@@ -22,21 +23,38 @@ struct Given {
   bool json = false;
 };
 
+void draw_mistakes(const Given& given, const Data& data, const Tensor& labels,
+                   const Tensor& predictions) {
+  const Shape row = data.test.x().row_shape();
+  if (row.rank() != 2 && !(row.rank() == 3 && (row[2] == 1 || row[2] == 3))) {
+    throw UsageError(fmt::format("--mistakes: it shows pictures, but samples are {}", row));
+  }
+  constexpr std::size_t most = 24;
+  std::vector<Mistake> all = mistakes(labels, predictions);
+  if (all.size() > most) all.resize(most);
+  std::vector<std::int64_t> samples;
+  for (Mistake& mistake : all) {
+    samples.push_back(mistake.sample);
+    mistake.sample = static_cast<std::int64_t>(samples.size()) - 1;
+  }
+  if (all.empty()) samples = {0};  // no matter which: the sheet says that there are none
+  const auto white = static_cast<float>(255 * given.data.scale);
+  const Tensor images = data.test.x().picked(samples).scaled(1 / white).to_tensor();
+  plot_mistakes(given.mistakes, images, all, data.classes);
+}
+
 void draw(const Given& given, nn::Model& model, const Data& data) {
   if (given.confusion.empty() && given.mistakes.empty()) return;
-  if (!data.test_labels) {
-    throw UsageError("--confusion, --mistakes: they need data like MNIST's, with their labels");
+  if (is_floating(data.test.y().dtype())) {
+    throw UsageError("--confusion, --mistakes: they need classes, but the targets are numbers");
   }
+  const Tensor labels = data.test.y().to_tensor();
   const Tensor predictions =
       model.predict(data.test, {.batch_size = given.batch_size, .verbose = 0});
   if (!given.confusion.empty()) {
-    plot_confusion_matrix(given.confusion, confusion_matrix(data.test_labels, predictions),
-                          data.classes);
+    plot_confusion_matrix(given.confusion, confusion_matrix(labels, predictions), data.classes);
   }
-  if (!given.mistakes.empty()) {
-    plot_mistakes(given.mistakes, data.test_images, weft::mistakes(data.test_labels, predictions),
-                  data.classes);
-  }
+  if (!given.mistakes.empty()) draw_mistakes(given, data, labels, predictions);
 }
 
 void evaluate(const Given& given) {
