@@ -155,11 +155,13 @@ void draw_axes(Canvas& canvas, const Frame& frame, const std::vector<Tick>& x_ti
   }
 }
 
+bool has_dots(const Curve& curve) { return curve.x.size() <= most_dots; }
+
 void draw_curve(Canvas& canvas, const Frame& frame, const Curve& curve, Color color) {
   std::vector<Point> piece;
   const auto end_piece = [&] {
     if (piece.size() > 1) canvas.line(piece, curve_width, color);
-    if (piece.size() == 1 || curve.x.size() <= most_dots) {
+    if (piece.size() == 1 || has_dots(curve)) {
       for (const Point& point : piece) canvas.dot(point, dot_radius, color);
     }
     piece.clear();
@@ -180,15 +182,16 @@ struct Entry {
   std::string name;
   Color color;
   double width;
-  bool dashed;
+  bool dashed, dots;
 };
 
 std::vector<Entry> entries_of(const Panel& panel) {
   std::vector<Entry> entries;
   for (std::size_t i = 0; i < panel.curves.size(); ++i) {
-    entries.push_back({panel.curves[i].name, colors::of_curve(i), curve_width, false});
+    entries.push_back(
+        {panel.curves[i].name, colors::of_curve(i), curve_width, false, has_dots(panel.curves[i])});
   }
-  if (panel.mark) entries.push_back({panel.mark_name, mark_color, mark_width, true});
+  if (panel.mark) entries.push_back({panel.mark_name, mark_color, mark_width, true, false});
   std::erase_if(entries, [](const Entry& entry) { return entry.name.empty(); });
   return entries;
 }
@@ -255,6 +258,7 @@ void draw_legend(Canvas& canvas, const Frame& frame, const Panel& panel) {
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const double x = box.left + pad, y = box.top + pad / 2 + line * (static_cast<double>(i) + 0.5);
     canvas.line({{x, y}, {x + sample, y}}, entries[i].width, entries[i].color, entries[i].dashed);
+    if (entries[i].dots) canvas.dot({x + sample / 2, y}, dot_radius, entries[i].color);
     canvas.text(x + sample + pad, y, names[i].text, Align::left, names[i].size, colors::ink);
   }
 }

@@ -277,7 +277,9 @@ void plot_confusion_matrix(const fs::path& file, const Tensor& counts,
   const double longest = widest(shown, text_size), top = std::max(16.0, title_height(options)),
                left = 44 + longest, right = 20;
   // As wide as its numbers need, if the page is ours to choose.
-  const double suits = std::clamp(600.0 / static_cast<double>(size), 8.0, 110.0);
+  // Up to 60 classes, each has room for its name.
+  const double suits =
+      std::clamp(600.0 / static_cast<double>(size), size <= 60 ? 16.0 : 8.0, 110.0);
   const bool upright = longest > suits - 6;
   const double bottom = 44 + (upright ? longest : text_size);
   const int width = size_or(options.width,
