@@ -83,15 +83,22 @@ Trend trend(const std::vector<Point>& points, const Noise& noise) {
   const double length = points.back().epoch - points.front().epoch, climb = xy / xx * length;
   if (noise.differences == 0) return {climb, 0.05 * lowest};
   // The fewer differences the noise is taken from, the less it is known.
-  const double errors = 1.645 * (1 + 2 / static_cast<double>(noise.differences));
+  const double errors = 1.645 * (1 + 3 / static_cast<double>(noise.differences));
   return {climb, std::max(0.01 * lowest, errors * noise.deviation / std::sqrt(xx) * length)};
 }
 
-/// Over the last third, if the best is in its second half.
+/// From the best on, at least three times in a row.
+bool rises_each_time(const std::vector<Point>& points) {
+  return points.size() >= 4 && std::ranges::is_sorted(points, {}, &Point::loss) &&
+         points.back().loss - points.front().loss > 0.01 * std::abs(points.front().loss);
+}
+
+/// Over the last third, if the best is in its second half; the last, where noise is not known.
 bool still_falls(const std::vector<Point>& points, int best_epoch, const Noise& noise) {
   const std::size_t size = std::min(points.size(), std::max<std::size_t>(4, points.size() / 3));
   const std::vector<Point> last(points.end() - static_cast<std::ptrdiff_t>(size), points.end());
-  return best_epoch >= last[size / 2].epoch && trend(last, noise).falls();
+  const Point& late = noise.differences == 0 ? last.back() : last[size / 2];
+  return best_epoch >= late.epoch && trend(last, noise).falls();
 }
 
 Verdict verdict(const std::vector<Point>& train, const std::vector<Point>& validation,
@@ -99,8 +106,9 @@ Verdict verdict(const std::vector<Point>& train, const std::vector<Point>& valid
   if (validation.size() == 1) return Verdict::underfitting;
   const Noise noise = noise_of(validation, best_epoch);
   std::vector<Point> behind = since(validation, best_epoch);
+  const bool each_time = rises_each_time(behind);
   behind[0].loss += std::sqrt(2 * std::log(validation.size())) * noise.deviation;
-  if (trend(behind, noise).rises()) {
+  if (each_time || trend(behind, noise).rises()) {
     const bool unstable = trend(since(train, best_epoch), noise_of(train, best_epoch)).rises();
     return unstable ? Verdict::diverging : Verdict::overfitting;
   }
@@ -148,8 +156,7 @@ std::string Diagnosis::text() const {
              "The validation loss was still falling: the model may be underfitting. Train longer.";
     case Verdict::good_fit:
       return out +
-             "The validation loss is level at the end, it neither falls nor clearly rises: the "
-             "model "
+             "At the end, the validation loss neither falls nor clearly rises: the model "
              "has learned about what it can from these data.";
     case Verdict::overfitting:
       return out + fmt::format(

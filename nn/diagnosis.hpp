@@ -33,13 +33,14 @@ struct Diagnosis {
 /// if validation loss rises and training loss does not.
 ///
 /// A loss rises or falls if the straight line through it (by least squares) climbs or descends by
-/// more than 1 % of the lowest loss on it and by more than 1.645 (1 + 2/m) standard errors, which
-/// noise around a level line exceeds one time in twenty; the noise is the median of the m second
-/// differences of the losses from the epoch before the best on, divided by 0.6745 sqrt(6), and the
-/// best of n validation losses, from which the line begins, is lifted by sqrt(2 ln n) times that,
-/// for so far does the lowest of n noisy numbers lie below their level. So some 3 to 8 % of noisy
-/// histories that rise nowhere are taken for overfitting, of any length from 5 to 200 epochs. With
-/// less than five validated epochs noise cannot be known, and a rise or fall of 5 % counts.
+/// more than 1 % of the lowest loss on it and by more than 1.645 (1 + 3/m) standard errors, where
+/// the noise is the median of the m second differences from the epoch before the best on, divided
+/// by 0.6745 sqrt(6), and the best of n validation losses, from which the line begins, is lifted by
+/// sqrt(2 ln n) times that, as the lowest of n noisy numbers lies so far below their level; or if
+/// each of three or more losses behind the best, to the end, is above the one before. By this, some
+/// 3 to 8 % of noisy histories of 5 to 200 epochs that rise nowhere are taken for overfitting.
+/// With less than five validated epochs noise is unknown: a rise of 5 % counts, or a fall to the
+/// end.
 ///
 /// Whether validation loss still falls is seen from the last third of it, at least four epochs, and
 /// only if the best epoch is in the second half of those. One epoch alone is underfitting.

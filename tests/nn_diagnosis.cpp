@@ -51,6 +51,9 @@ TEST_CASE("diagnosis: validation loss that rises behind the best epoch is overfi
   CHECK(nn::diagnosis(history_of({1, .5, .2}, {.5, .6, .9})).overfitting_from == 2);
   CHECK(nn::diagnosis(history_of({1, .8, .6, .5, .4, .3, .2}, {1, .5, .3, .25, .3, .4, .55}))
             .overfitting_from == 5);
+  // Three times in a row, however steeply it fell before.
+  CHECK(nn::diagnosis(history_of({1, .5, .3, .2, .1}, {1.5, .55, .58, .8, 1.1})).overfitting_from ==
+        3);
   // After a steep fall; and where the training loss has come to an end.
   CHECK(
       nn::diagnosis(history_of({1, .6, .4, .3, .2}, {1.5, .55, .52, .586, .65})).overfitting_from ==
@@ -76,9 +79,11 @@ TEST_CASE("diagnosis: where the validation loss is level, the fit is good") {
   const nn::Diagnosis level =
       nn::diagnosis(history_of({3, 2, 1, .5, .4}, {3, 2, 2.01, 1.99, 2.005}));
   CHECK(level.verdict == Verdict::good_fit);
-  CHECK(says(level, "Best epoch: 4 of 5 (val_loss 1.9900). The validation loss is level"));
+  CHECK(says(level, "Best epoch: 4 of 5 (val_loss 1.9900). At the end, the validation loss"));
   // A rise of less than 1 %.
   CHECK(nn::diagnosis(history_of({3, 2, 1, .5}, {3, 2, 2.005, 2.01})).verdict == Verdict::good_fit);
+  CHECK(nn::diagnosis(history_of({.46, .26, .20, .17}, {.36, .29, .28, .29})).verdict ==
+        Verdict::good_fit);
   // The last epoch is the best by chance.
   CHECK(nn::diagnosis(history_of({3, 2, 1, .5, .4, .3}, {1, 1.01, .99, 1.02, 1, .98})).verdict ==
         Verdict::good_fit);
@@ -128,7 +133,7 @@ TEST_CASE("diagnosis: noise is seldom taken for overfitting, and overfitting sel
         return 0.5 + 5 * noise * (std::exp(-2 * part) - std::exp(-2)) /
                          (std::exp(-4.0 / 3) - std::exp(-2));
       };
-      CHECK(verdicts(Verdict::underfitting, epochs, noise, falling) >= 320);
+      CHECK(verdicts(Verdict::underfitting, epochs, noise, falling) >= 300);
       CHECK(verdicts(Verdict::underfitting, epochs, noise, level) <= 40);
     }
   }
