@@ -1,14 +1,14 @@
-// A page to draw on, as PNG or SVG: lines, text, images, and axes with curves. canvas.cpp is the
-// only file that knows PLplot.
+// A page to draw on, as PNG or SVG: lines, text, images.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "graph/tensor.hpp"
-#include "io/plot.hpp"
 
 namespace weft {
 
@@ -26,6 +26,9 @@ Color tint(Color color, double strength);
 }  // namespace colors
 
 /// Pixels from the upper left corner.
+struct Point {
+  double x = 0, y = 0;
+};
 struct Box {
   double left = 0, top = 0, width = 0, height = 0;
 };
@@ -39,27 +42,37 @@ class Canvas {
   /// One line, its middle at the height y; size is the font's.
   virtual void text(double x, double y, const std::string& text, Align align, double size,
                     Color color) = 0;
-  /// From the bottom to the top, its middle at x and y.
-  virtual void upright_text(double x, double y, const std::string& text, double size,
+  /// From the bottom to the top, its middle at x; Align::right has its end at y.
+  virtual void upright_text(double x, double y, const std::string& text, Align align, double size,
                             Color color) = 0;
   virtual void rectangle(const Box& box, Color color) = 0;
-  virtual void line(double x0, double y0, double x1, double y1, double width, Color color) = 0;
-  /// u8[H,W] or u8[H,W,1] or u8[H,W,3]; pixels are seen as squares.
+  /// Through at least two points.
+  virtual void line(const std::vector<Point>& points, double width, Color color,
+                    bool dashed = false) = 0;
+  virtual void dot(const Point& center, double radius, Color color) = 0;
+  /// u8[H,W] or u8[H,W,1] or u8[H,W,3]; pixels are seen as squares. Above all that is drawn
+  /// otherwise.
   virtual void image(const Box& box, const Tensor& image) = 0;
-  /// Axes with whole numbers below, grid, curves, and a legend where it hides least.
-  virtual void panel(const Box& box, const Panel& panel) = 0;
 };
 
-/// How wide a text is, about.
-double text_width(const std::string& text, double size);
+using Drawing = std::function<void(Canvas&)>;
 
-/// Draws a page and writes it as the file's ending says, .png or .svg, atomically. Draws one page
-/// at a time, however many threads ask for it.
+/// How wide a text is, about; and the widest of several.
+double text_width(std::string_view text, double size);
+double widest(const std::vector<std::string>& texts, double size);
+
+struct Fitted {
+  std::string text;
+  double size;
+};
+/// What of a text is no wider: all of it, if need be in a smaller font, but not below the least,
+/// and with an ellipsis where that is still too wide.
+Fitted fitted(const std::string& text, double size, double width, double least = 9);
+
+/// Draws a page and writes it as the file's ending says, .png or .svg, atomically.
 ///   width, height  pixels
 ///   throws  ArgumentError for another ending, or a page that is not 64 to 16384 pixels wide and
-///   high;
-///           IoError if the file cannot be written, or PLplot's drivers are not installed
-void write_page(const std::filesystem::path& file, int width, int height,
-                const std::function<void(Canvas&)>& draw);
+///           high; IoError if the file cannot be written, or the page not drawn (io/plplot.hpp)
+void write_page(const std::filesystem::path& file, int width, int height, const Drawing& draw);
 
 }  // namespace weft

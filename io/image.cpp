@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "graph/error.hpp"
@@ -66,6 +67,71 @@ std::vector<unsigned char> bytes_of(std::string_view who, const fs::path& file) 
   return bytes;
 }
 
+/// Numbers in EXIF data, of either byte order; 0 where the data end.
+struct Exif {
+  std::span<const unsigned char> bytes;
+  bool big_endian = false;
+  std::uint32_t number(std::size_t at, std::size_t size) const {
+    if (at > bytes.size() || size > bytes.size() - at) return 0;
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      value = value << 8 | bytes[at + (big_endian ? i : size - 1 - i)];
+    }
+    return value;
+  }
+};
+
+/// How a camera was held, 1 to 8, by EXIF's tag 0x0112 (JEITA CP-3451, "Exchangeable image file
+/// format for digital still cameras", 2002, section 4.6.4); 1, upright, where a file does not say.
+std::uint32_t orientation(std::span<const unsigned char> jpeg) {
+  constexpr std::size_t tag_at = 4, header = 10;  // of a segment: marker, length, "Exif", 0, 0
+  constexpr std::uint32_t tag = 0x0112, app1 = 0xffe1, first = 0xffc0, scan = 0xffda;
+  const Exif file{jpeg, true};
+  for (std::size_t at = 2; file.number(at, 2) >= first && file.number(at, 2) != scan;) {
+    const std::size_t length = file.number(at + 2, 2);
+    if (length < 2 || length + 2 > jpeg.size() - at) return 1;
+    if (file.number(at, 2) == app1 && length > header &&
+        file.number(at + tag_at, 4) == 0x45786966) {
+      Exif exif{jpeg.subspan(at + header, length + 2 - header)};
+      exif.big_endian = exif.bytes[0] == 'M';
+      const std::size_t entries = exif.number(4, 4);
+      for (std::size_t i = 0; i < exif.number(entries, 2); ++i) {
+        const std::size_t entry = entries + 2 + 12 * i;
+        if (exif.number(entry, 2) != tag) continue;
+        const std::uint32_t value = exif.number(entry + 8, 2);
+        return value >= 1 && value <= 8 ? value : 1;
+      }
+    }
+    at += 2 + length;
+  }
+  return 1;
+}
+
+/// A picture that was stored with this orientation, upright.
+Tensor upright(const Tensor& stored, std::uint32_t orientation) {
+  if (orientation == 1) return stored;
+  const bool turned = orientation >= 5;
+  const bool from_below =
+      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const bool from_right =
+      orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const std::int64_t rows = stored.shape()[0], columns = stored.shape()[1],
+                     channels = stored.shape()[2];
+  const std::int64_t height = turned ? columns : rows, width = turned ? rows : columns;
+  Tensor image(Type{DType::u8, {height, width, channels}});
+  auto to = image.data<std::uint8_t>().begin();
+  const auto from = stored.data<std::uint8_t>();
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; ++x) {
+      const std::int64_t row = turned ? x : y, column = turned ? y : x;
+      const std::int64_t at = (from_below ? rows - 1 - row : row) * columns +
+                              (from_right ? columns - 1 - column : column);
+      to = std::copy_n(from.begin() + at * channels, channels, to);
+    }
+  }
+  return image;
+}
+
 }  // namespace
 
 Tensor read_jpeg(const fs::path& file, int channels) {
@@ -89,7 +155,7 @@ Tensor read_jpeg(const fs::path& file, int channels) {
                     width, 0, height, color ? TJPF_RGB : TJPF_GRAY, TJFLAG_STOPONWARNING) != 0) {
     refuse(tjGetErrorStr2(decoder.get()));
   }
-  return image;
+  return upright(image, orientation(bytes));
 }
 
 Tensor read_image(const fs::path& file, int channels) {

@@ -17,7 +17,8 @@ namespace weft {
 ///             damaged, or holds more than 2^28 pixels
 Tensor read_png(const std::filesystem::path& file, int channels = 0);
 
-/// A JPEG file, as read_png() a PNG file; colours of 4 inks are refused.
+/// A JPEG file, as read_png() a PNG file; colours of 4 inks are refused. A photo is turned as its
+/// EXIF data say that the camera was held (Keras' loaders leave it lying).
 Tensor read_jpeg(const std::filesystem::path& file, int channels = 0);
 
 /// A file of either kind: the content says which, not the name. Throws as they do.

@@ -4,11 +4,13 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <span>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
 #include "io/canvas.hpp"
 #include "io/image.hpp"
+#include "io/panel.hpp"
 #include "nn/diagnosis.hpp"
 
 namespace weft {
@@ -17,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double text_size = 13, title_size = 16;
+constexpr double most_caption = 220, most_name = 240;  // pixels, of text below and beside others
 constexpr Color right_color{8, 81, 156}, wrong_color{200, 40, 30};
 
 int size_or(int given, double suits) {
@@ -26,7 +29,8 @@ int size_or(int given, double suits) {
 double title_height(const PlotOptions& options) { return options.title.empty() ? 0 : 40; }
 
 void draw_title(Canvas& canvas, double width, const PlotOptions& options) {
-  canvas.text(width / 2, 21, options.title, Align::center, title_size, colors::ink);
+  const Fitted title = fitted(options.title, title_size, width - 16);
+  canvas.text(width / 2, 21, title.text, Align::center, title.size, colors::ink);
 }
 
 std::vector<std::string> names_or_numbers(std::string_view who, std::vector<std::string> names,
@@ -36,17 +40,6 @@ std::vector<std::string> names_or_numbers(std::string_view who, std::vector<std:
   }
   for (std::int64_t i = std::ssize(names); i < count; ++i) names.push_back(std::to_string(i));
   return names;
-}
-
-double widest(const std::vector<std::string>& texts, double size) {
-  double width = 0;
-  for (const std::string& text : texts) width = std::max(width, text_width(text, size));
-  return width;
-}
-
-/// The size of text, at most as given, at which it is no wider.
-double fitting(const std::string& text, double size, double width) {
-  return std::max(5.0, std::min(size, size * width / std::max(1.0, text_width(text, size))));
 }
 
 // ---- classes
@@ -114,9 +107,16 @@ Answers answers(std::string_view who, const Tensor& labels, const Tensor& predic
 
 // ---- tiles
 
+struct Line {
+  std::string text;
+  double size;
+  Color color;
+};
+
+/// An image with lines of text below it, of which all tiles have as many.
 struct Tile {
   Tensor image;
-  std::string caption, note;
+  std::vector<Line> lines;
 };
 
 Tensor row_of(const Tensor& images, std::int64_t row) {
@@ -129,49 +129,49 @@ Tensor row_of(const Tensor& images, std::int64_t row) {
   return sheet(image, 1, 0);
 }
 
-/// Tiles of one size, row after row, each with its lines of text below.
+/// Tiles of one size, row after row.
+///   suits  pixels, how wide an image would be
 void plot_tiles(const fs::path& file, const std::vector<Tile>& tiles, const PlotOptions& options,
                 double suits) {
   const double gap = 12;
-  std::vector<std::string> captions, notes;
+  double text_wide = 0, text_high = 0;
   for (const Tile& tile : tiles) {
-    captions.push_back(tile.caption);
-    notes.push_back(tile.note);
+    for (const Line& line : tile.lines) {
+      text_wide = std::max(text_wide, text_width(line.text, line.size));
+    }
   }
+  for (const Line& line : tiles[0].lines) text_high += line.size + 4;
   const Shape& shape = tiles[0].image.shape();
   const double height_of = static_cast<double>(shape[0]), width_of = static_cast<double>(shape[1]);
   // By a whole number, so that all pixels are of one size.
   const double scale = width_of <= suits ? std::floor(suits / width_of) : suits / width_of;
   const double width = scale * width_of, height = scale * height_of;
-  const double text = std::max(widest(captions, text_size), widest(notes, text_size));
-  const double lines = (widest(captions, 1) > 0 ? 18 : 0) + (widest(notes, 1) > 0 ? 16 : 0);
-  const double cell = std::clamp(text, width, 2 * width) + gap, line = height + lines + gap;
+  const double cell = std::clamp(text_wide, width, std::max(width, most_caption)) + gap,
+               line = height + text_high + gap;
   const double count = static_cast<double>(tiles.size());
   const double most =
       std::max(1.0, std::floor(((options.width != 0 ? options.width : 1000) - gap) / cell));
   // So that the last row is about as long as the others.
   const double rows = std::ceil(count / most), columns = std::ceil(count / rows);
-  const int page_width = size_or(
-      options.width, std::max({64.0, gap + columns * cell, text_width(options.title, title_size)}));
-  const double top = std::max(gap, title_height(options)),
-               left =
-                   (page_width - std::min(columns, static_cast<double>(tiles.size())) * cell) / 2;
+  const double title = std::min(1000.0, text_width(options.title, title_size) + 2 * gap);
+  const int page_width = size_or(options.width, std::max({64.0, gap + columns * cell, title}));
+  const double top = std::max(gap, title_height(options)), left = (page_width - columns * cell) / 2;
   write_page(
       file, page_width, size_or(options.height, std::max(64.0, top + rows * line)),
       [&](Canvas& canvas) {
         draw_title(canvas, page_width, options);
         for (std::size_t i = 0; i < tiles.size(); ++i) {
           const double place = static_cast<double>(i), row = std::floor(place / columns);
-          const double center = std::floor(left + (place - row * columns + 0.5) * cell),
-                       y = top + row * line;
-          const Box box{std::floor(center - width / 2), y, width, height};
+          const double center = std::floor(left + (place - row * columns + 0.5) * cell);
+          const Box box{std::floor(center - width / 2), top + row * line, width, height};
           canvas.rectangle({box.left - 1, box.top - 1, width + 2, height + 2}, colors::frame);
           canvas.image(box, tiles[i].image);
-          const double room = cell - gap / 2;
-          canvas.text(center, y + height + 13, tiles[i].caption, Align::center,
-                      fitting(tiles[i].caption, text_size, room), colors::ink);
-          canvas.text(center, y + height + 29, tiles[i].note, Align::center,
-                      fitting(tiles[i].note, text_size - 1, room), colors::quiet);
+          double y = box.top + height + 2;
+          for (const auto& [text, size, color] : tiles[i].lines) {
+            const Fitted shown = fitted(text, size, cell - gap / 2);
+            canvas.text(center, y + (size + 4) / 2, shown.text, Align::center, shown.size, color);
+            y += size + 4;
+          }
         }
       });
 }
@@ -201,7 +201,8 @@ void plot_curves(const fs::path& file, const std::vector<Panel>& panels,
     const double panel_width = width / static_cast<double>(columns),
                  panel_height = (height - top) / static_cast<double>(rows);
     for (std::size_t i = 0; i < panels.size(); ++i) {
-      canvas.panel(
+      draw_panel(
+          canvas,
           {panel_width * static_cast<double>(i % columns) + 6,
            top + panel_height * static_cast<double>(i / columns), panel_width - 12, panel_height},
           panels[i]);
@@ -268,15 +269,22 @@ void plot_confusion_matrix(const fs::path& file, const Tensor& counts,
   const std::int64_t size = shape[0];
   const auto names = names_or_numbers("plot_confusion_matrix", classes, size);
   const auto numbers = counts.data<float>();
-  const double longest = widest(names, text_size), top = std::max(16.0, title_height(options)),
+  // What is cut of a name is cut the same way on both sides.
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    shown.push_back(fitted(name, text_size, most_name, text_size).text);
+  }
+  const double longest = widest(shown, text_size), top = std::max(16.0, title_height(options)),
                left = 44 + longest, right = 20;
   // As wide as its numbers need, if the page is ours to choose.
-  const double suits = std::clamp(600.0 / static_cast<double>(size), 8.0, 110.0);
+  // Up to 60 classes, each has room for its name.
+  const double suits =
+      std::clamp(600.0 / static_cast<double>(size), size <= 60 ? 16.0 : 8.0, 110.0);
   const bool upright = longest > suits - 6;
   const double bottom = 44 + (upright ? longest : text_size);
-  const int width =
-                size_or(options.width, std::max(left + suits * static_cast<double>(size) + right,
-                                                text_width(options.title, title_size))),
+  const int width = size_or(options.width,
+                            std::max(left + suits * static_cast<double>(size) + right,
+                                     std::min(1000.0, text_width(options.title, title_size)))),
             height = size_or(options.height, top + suits * static_cast<double>(size) + bottom);
   const double cell =
       std::min((width - left - right), (height - top - bottom)) / static_cast<double>(size);
@@ -305,23 +313,24 @@ void plot_confusion_matrix(const fs::path& file, const Tensor& counts,
             {x, y, cell - edge, cell - edge},
             strength > 0 ? colors::tint(i == k ? right_color : wrong_color, 0.08 + 0.92 * strength)
                          : Color{246, 246, 246});
-        const std::string number = fmt::format("{:.6g}", count);
-        const double font = fitting(number, std::min(text_size, 0.5 * cell), 0.86 * cell);
+        const std::string number = fmt::format("{:.{}g}", count, count < 1e9 ? 9 : 3);
+        const double most = std::min(text_size, 0.5 * cell),
+                     font = std::min(most, most * 0.86 * cell / text_width(number, most));
         if (count == 0 || font < 7) continue;
         canvas.text(x + cell / 2, middle, number, Align::center, font,
                     strength > 0.6 ? colors::white : colors::ink);
       }
       if (i % every != 0) continue;
-      const std::string& name = names[static_cast<std::size_t>(i)];
+      const std::string& name = shown[static_cast<std::size_t>(i)];
       canvas.text(left - 8, middle, name, Align::right, text_size, colors::ink);
       const double x = left + cell * (static_cast<double>(i) + 0.5);
       if (upright) {
-        canvas.upright_text(x, top + length + 10 + longest / 2, name, text_size, colors::ink);
+        canvas.upright_text(x, top + length + 8, name, Align::right, text_size, colors::ink);
       } else {
         canvas.text(x, top + length + 12, name, Align::center, text_size, colors::ink);
       }
     }
-    canvas.upright_text(16, top + length / 2, "True class", text_size, colors::ink);
+    canvas.upright_text(16, top + length / 2, "True class", Align::center, text_size, colors::ink);
     canvas.text(left + length / 2, top + length + bottom - 14, "Predicted class", Align::center,
                 text_size, colors::ink);
   });
@@ -355,8 +364,8 @@ void plot_prediction(const fs::path& file, const Tensor& probabilities,
       const double part = static_cast<double>(numbers[order[i]]);
       const double shown = std::isfinite(part) ? std::clamp(part, 0.0, 1.0) : 0;
       const std::string& name = names[order[i]];
-      canvas.text(left - 10, y + line / 2, name, Align::right, fitting(name, text_size, left - 16),
-                  colors::ink);
+      const Fitted label = fitted(name, text_size, left - 16);
+      canvas.text(left - 10, y + line / 2, label.text, Align::right, label.size, colors::ink);
       canvas.rectangle({left, y + 0.15 * line, room, 0.7 * line}, {240, 240, 240});
       canvas.rectangle({left, y + 0.15 * line, std::max(1.0, room * shown), 0.7 * line},
                        i == 0 ? right_color : colors::tint(right_color, 0.5));
@@ -395,17 +404,28 @@ void plot_mistakes(const fs::path& file, const Tensor& images, const std::vector
     }
     return classes[static_cast<std::size_t>(label)];
   };
-  std::vector<Tile> tiles;
-  for (const Mistake& mistake : shown) {
-    if (tiles.size() == most) break;
+  std::vector<std::vector<std::string>> captions;
+  double longest = 0;
+  for (const Mistake& mistake : std::span(shown).first(std::min(most, shown.size()))) {
     if (mistake.sample < 0 || mistake.sample >= shape[0]) {
       fail<ArgumentError>("plot_mistakes: there is no sample {}; there are {}", mistake.sample,
                           shape[0]);
     }
-    tiles.push_back(
-        {row_of(images, mistake.sample),
-         fmt::format("{} \xe2\x86\x92 {}", name(mistake.label), name(mistake.predicted)),
-         fmt::format("({:.1f} %)", 100 * mistake.probability)});
+    const std::string arrow = "\xe2\x86\x92 ";
+    captions.push_back({name(mistake.label), arrow + name(mistake.predicted)});
+    longest =
+        std::max(longest, text_width(captions.back()[0] + " " + captions.back()[1], text_size));
+  }
+  std::vector<Tile> tiles;
+  for (std::size_t i = 0; i < captions.size(); ++i) {
+    Tile tile{row_of(images, shown[i].sample), {}};
+    // On two lines, if one would be too long.
+    if (longest <= most_caption) captions[i] = {captions[i][0] + " " + captions[i][1]};
+    for (const std::string& text : captions[i])
+      tile.lines.push_back({text, text_size, colors::ink});
+    tile.lines.push_back(
+        {fmt::format("({:.1f} %)", 100 * shown[i].probability), text_size - 1, colors::quiet});
+    tiles.push_back(std::move(tile));
   }
   if (!tiles.empty()) return plot_tiles(file, tiles, options, 96);
   const int width = size_or(options.width, 480), height = size_or(options.height, 120);
@@ -441,7 +461,7 @@ void plot_filters(const fs::path& file, const Tensor& kernel, const PlotOptions&
     const auto [least, most] = std::ranges::minmax(weights);
     const float low = least, span = most > least ? most - least : 1;
     for (float& weight : weights) weight = (weight - low) / span;
-    tiles.push_back({sheet(Tensor::of<float>({1, shape[0], shape[1], depth}, weights), 1, 0)});
+    tiles.push_back({sheet(Tensor::of<float>({1, shape[0], shape[1], depth}, weights), 1, 0), {}});
   }
   plot_tiles(file, tiles, options, 72);
 }

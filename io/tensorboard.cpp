@@ -29,20 +29,23 @@ namespace {
 namespace fs = std::filesystem;
 using google::protobuf::io::CodedOutputStream;
 
-/// The fields of a message, in the order in which they are put.
+/// The fields of a message, in the order in which they are put. As protobuf does, it leaves out
+/// numbers that are zero, which is what is read where there are none.
 class Message {
  public:
   Message& number(int field, std::int64_t value) {
+    if (value == 0) return *this;
     return put(field, 0, [&](CodedOutputStream& out) {
       out.WriteVarint64(static_cast<std::uint64_t>(value));
     });
   }
   Message& number(int field, double value) {
-    return put(field, 1, [&](CodedOutputStream& out) {
-      out.WriteLittleEndian64(std::bit_cast<std::uint64_t>(value));
-    });
+    const auto bits = std::bit_cast<std::uint64_t>(value);
+    if (bits == 0) return *this;
+    return put(field, 1, [&](CodedOutputStream& out) { out.WriteLittleEndian64(bits); });
   }
-  Message& number(int field, float value) {
+  /// One of several fields, of which that is set whose number is there, be it zero.
+  Message& choice(int field, float value) {
     return put(field, 5, [&](CodedOutputStream& out) {
       out.WriteLittleEndian32(std::bit_cast<std::uint32_t>(value));
     });
@@ -97,7 +100,7 @@ double now() {
 
 /// A value of a Summary.
 Message scalar(const std::string& tag, double value) {
-  return Message().bytes(1, tag).number(2, static_cast<float>(value));
+  return Message().bytes(1, tag).choice(2, static_cast<float>(value));
 }
 
 Message histogram(const std::string& tag, std::span<const float> all) {

@@ -35,41 +35,84 @@ std::vector<Point> since(const std::vector<Point>& points, int epoch) {
   return {std::ranges::find_if(points, begins), points.end()};
 }
 
-/// How far the straight line through the points climbs from the first to the last.
-double climb(const std::vector<Point>& points) {
-  if (points.size() < 2) return 0;
-  const auto count = static_cast<double>(points.size());
-  double x = 0, y = 0, xx = 0, xy = 0;
+/// Of the losses around their curve. Half of the second differences of independent noise are
+/// smaller than 0.6745 sqrt(6) of its deviation.
+struct Noise {
+  double deviation = 0;
+  std::size_t differences = 0;  ///< that say it; 0: it is not known
+};
+
+/// From the epoch before the best on, where that is enough: a curve that still falls steeply has
+/// large differences itself.
+Noise noise_of(const std::vector<Point>& all, int best_epoch) {
+  if (all.size() < 5) return {};
+  const auto best =
+      std::ranges::find_if(all, [&](const Point& point) { return point.epoch >= best_epoch; });
+  auto first = best == all.begin() ? best : best - 1;
+  if (all.end() - first < 4) first = all.begin();
+  std::vector<double> differences;
+  for (auto point = first; all.end() - point >= 3; ++point) {
+    differences.push_back(std::abs(point[0].loss - 2 * point[1].loss + point[2].loss));
+  }
+  const auto middle =
+      differences.begin() + static_cast<std::ptrdiff_t>((differences.size() - 1) / 2);
+  std::ranges::nth_element(differences, middle);
+  return {*middle / (0.6745 * std::sqrt(6.0)), differences.size()};
+}
+
+/// How far the straight line through some points climbs from the first to the last, and how far it
+/// must for that to be more than noise.
+struct Trend {
+  double climb = 0, least = 0;
+  bool rises() const { return climb > least; }
+  bool falls() const { return -climb > least; }
+};
+
+Trend trend(const std::vector<Point>& points, const Noise& noise) {
+  if (points.size() < 2) return {};
+  double x = 0, y = 0, xx = 0, xy = 0, lowest = HUGE_VAL;
   for (const Point& point : points) {
-    x += point.epoch / count;
-    y += point.loss / count;
+    x += point.epoch / static_cast<double>(points.size());
+    y += point.loss / static_cast<double>(points.size());
+    lowest = std::min(lowest, std::abs(point.loss));
   }
   for (const Point& point : points) {
     xx += (point.epoch - x) * (point.epoch - x);
     xy += (point.epoch - x) * (point.loss - y);
   }
-  return xy / xx * (points.back().epoch - points.front().epoch);
+  const double length = points.back().epoch - points.front().epoch, climb = xy / xx * length;
+  if (noise.differences == 0) return {climb, 0.05 * lowest};
+  // The fewer differences the noise is taken from, the less it is known.
+  const double errors = 1.645 * (1 + 3 / static_cast<double>(noise.differences));
+  return {climb, std::max(0.01 * lowest, errors * noise.deviation / std::sqrt(xx) * length)};
 }
 
-/// Of the line's climb, for noise of that deviation.
-double standard_error(const std::vector<Point>& points, double noise) {
-  double x = 0, xx = 0;
-  for (const Point& point : points) x += point.epoch / static_cast<double>(points.size());
-  for (const Point& point : points) xx += (point.epoch - x) * (point.epoch - x);
-  return noise / std::sqrt(xx) * (points.back().epoch - points.front().epoch);
+/// From the best on, at least three times in a row.
+bool rises_each_time(const std::vector<Point>& points) {
+  return points.size() >= 4 && std::ranges::is_sorted(points, {}, &Point::loss) &&
+         points.back().loss - points.front().loss > 0.01 * std::abs(points.front().loss);
 }
 
-double noise_of(const std::vector<Point>& points) {
-  std::vector<double> differences;
-  for (std::size_t i = 3; i < points.size(); ++i) {
-    differences.push_back(std::abs(points[i].loss - 3 * points[i - 1].loss +
-                                   3 * points[i - 2].loss - points[i - 3].loss));
+/// Over the last third, if the best is in its second half; the last, where noise is not known.
+bool still_falls(const std::vector<Point>& points, int best_epoch, const Noise& noise) {
+  const std::size_t size = std::min(points.size(), std::max<std::size_t>(4, points.size() / 3));
+  const std::vector<Point> last(points.end() - static_cast<std::ptrdiff_t>(size), points.end());
+  const Point& late = noise.differences == 0 ? last.back() : last[size / 2];
+  return best_epoch >= late.epoch && trend(last, noise).falls();
+}
+
+Verdict verdict(const std::vector<Point>& train, const std::vector<Point>& validation,
+                int best_epoch) {
+  if (validation.size() == 1) return Verdict::underfitting;
+  const Noise noise = noise_of(validation, best_epoch);
+  std::vector<Point> behind = since(validation, best_epoch);
+  const bool each_time = rises_each_time(behind);
+  behind[0].loss += std::sqrt(2 * std::log(validation.size())) * noise.deviation;
+  if (each_time || trend(behind, noise).rises()) {
+    const bool unstable = trend(since(train, best_epoch), noise_of(train, best_epoch)).rises();
+    return unstable ? Verdict::diverging : Verdict::overfitting;
   }
-  if (differences.empty()) return 0;
-  const auto middle =
-      differences.begin() + static_cast<std::ptrdiff_t>((differences.size() - 1) / 2);
-  std::ranges::nth_element(differences, middle);
-  return *middle / (0.6745 * std::sqrt(20.0));
+  return still_falls(validation, best_epoch, noise) ? Verdict::underfitting : Verdict::good_fit;
 }
 
 }  // namespace
@@ -87,18 +130,9 @@ Diagnosis diagnosis(const History& history) {
     const Point best = *std::ranges::min_element(validation, {}, &Point::loss);
     result.best_epoch = best.epoch;
     result.best_loss = best.loss;
-    const std::vector<Point> behind = since(validation, best.epoch);
-    if (behind.size() < 2) {
-      result.verdict = Verdict::underfitting;
-    } else {
-      const double rise = climb(behind);
-      const bool rises = rise > 0.01 * std::abs(best.loss) &&
-                         rise > 1.645 * standard_error(behind, noise_of(validation));
-      const bool learns = climb(since(train, best.epoch)) < 0;
-      result.verdict = !rises   ? Verdict::good_fit
-                       : learns ? Verdict::overfitting
-                                : Verdict::diverging;
-      if (result.verdict == Verdict::overfitting) result.overfitting_from = behind[1].epoch;
+    result.verdict = verdict(train, validation, best.epoch);
+    if (result.verdict == Verdict::overfitting) {
+      result.overfitting_from = since(validation, best.epoch)[1].epoch;
     }
   }
   if (result.diverged_from) result.verdict = Verdict::diverging;
@@ -118,16 +152,17 @@ std::string Diagnosis::text() const {
       return "There is no validation loss to judge by: give fit validation_data or "
              "validation_split.";
     case Verdict::underfitting:
-      return out + "It is the last one, so the model may still be underfitting: train longer.";
+      return out +
+             "The validation loss was still falling: the model may be underfitting. Train longer.";
     case Verdict::good_fit:
       return out +
-             "Behind it, the validation loss neither falls below that nor clearly rises: the model "
+             "At the end, the validation loss neither falls nor clearly rises: the model "
              "has learned about what it can from these data.";
     case Verdict::overfitting:
       return out + fmt::format(
-                       "From epoch {} on the model overfits: the training loss goes on falling, "
-                       "but the validation loss rises. Stop at epoch {}, or use more data, "
-                       "dropout or a smaller model.",
+                       "From epoch {} on the model overfits: the validation loss rises, while the "
+                       "training loss "
+                       "does not. Stop at epoch {}, or use more data, dropout or a smaller model.",
                        *overfitting_from, *best_epoch);
     case Verdict::diverging:
       break;
@@ -139,7 +174,7 @@ std::string Diagnosis::text() const {
                      *diverged_from);
   }
   return out +
-         "Behind it, both the training loss and the validation loss rise: training is unstable. "
+         "From then on, both the training loss and the validation loss rise: training is unstable. "
          "Try "
          "a lower learning rate.";
 }

@@ -10,11 +10,10 @@ namespace weft::nn {
 
 enum class Verdict {
   unknown,       ///< there is no validation loss to judge by
-  underfitting,  ///< the best epoch is the last one: both losses may fall further
-  good_fit,     ///< behind the best epoch, validation loss neither falls below it nor clearly rises
-  overfitting,  ///< behind the best epoch, validation loss rises while training loss goes on
-                ///< falling
-  diverging     ///< both rise behind the best epoch, or the loss is no number any more
+  underfitting,  ///< validation loss still falls at the end: the model may learn more
+  good_fit,      ///< at the end, validation loss neither falls nor clearly rises
+  overfitting,   ///< behind the best epoch, validation loss rises, training loss does not
+  diverging      ///< both rise behind the best epoch, or the loss is no number any more
 };
 
 struct Diagnosis {
@@ -30,19 +29,21 @@ struct Diagnosis {
 };
 
 /// Reads "loss" and "val_loss". The best epoch is where the validation loss is lowest. To the left
-/// of it the model underfits, since both losses still fall; if it is the last one, training may
-/// have ended too early. To the right of it the model overfits, if validation loss rises while
-/// training loss falls.
+/// of it the model underfits, since both losses still fall. To the right of it the model overfits,
+/// if validation loss rises and training loss does not.
 ///
-/// The lowest of noisy numbers has higher ones behind it even where nothing rises. So a rise counts
-/// only where the straight line through the validation losses from the best epoch on (by least
-/// squares) climbs by more than 1 % of the best loss, and by more than 1.645 standard errors, which
-/// noise around a level line exceeds one time in twenty. The noise is taken from third differences
-/// of all validation losses, which a smooth curve hardly has: for independent noise of deviation s
-/// they have sqrt(20) s, and half of them are less than 0.6745 of that in size. With less than four
-/// validated epochs, no noise is known of. Since the line begins with the lowest of all, some one
-/// in five of long histories that are noise around a level line is still taken for overfitting.
-/// Training loss falls if the line through it goes down over the same epochs.
+/// A loss rises or falls if the straight line through it (by least squares) climbs or descends by
+/// more than 1 % of the lowest loss on it and by more than 1.645 (1 + 3/m) standard errors, where
+/// the noise is the median of the m second differences from the epoch before the best on, divided
+/// by 0.6745 sqrt(6), and the best of n validation losses, from which the line begins, is lifted by
+/// sqrt(2 ln n) times that, as the lowest of n noisy numbers lies so far below their level; or if
+/// each of three or more losses behind the best, to the end, is above the one before. By this, some
+/// 3 to 8 % of noisy histories of 5 to 200 epochs that rise nowhere are taken for overfitting.
+/// With less than five validated epochs noise is unknown: a rise of 5 % counts, or a fall to the
+/// end.
+///
+/// Whether validation loss still falls is seen from the last third of it, at least four epochs, and
+/// only if the best epoch is in the second half of those. One epoch alone is underfitting.
 ///
 /// Epochs whose loss is no finite number are left out.
 Diagnosis diagnosis(const History& history);

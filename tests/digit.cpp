@@ -7,6 +7,9 @@
 #include <cmath>
 #include <functional>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -31,15 +34,26 @@ Tensor picture(std::int64_t height, std::int64_t width,
   return out;
 }
 
-/// How much of a seven is at a place: its size is 1x1, its pen `pen` wide, its edges `soft`.
-double seven(double y, double x, double pen = .14, double soft = .02) {
-  const auto distance = [&](double ay, double ax, double by, double bx) {
-    const double dy = by - ay, dx = bx - ax;
-    const double t = std::clamp(((y - ay) * dy + (x - ax) * dx) / (dy * dy + dx * dx), 0.0, 1.0);
-    return std::hypot(y - ay - t * dy, x - ax - t * dx);
-  };
-  const double d = std::min(distance(.1, .2, .1, .8), distance(.1, .8, .9, .4));
+using Strokes = std::vector<std::vector<std::pair<double, double>>>;  // of points y, x
+
+/// How much of a drawing is at a place: its size is 1x1, its pen `pen` wide, its edges `soft`.
+double drawn(const Strokes& strokes, double y, double x, double pen = .14, double soft = .02) {
+  double d = HUGE_VAL;
+  for (const auto& stroke : strokes) {
+    for (std::size_t i = 1; i < stroke.size(); ++i) {
+      const auto [ay, ax] = stroke[i - 1];
+      const double dy = stroke[i].first - ay, dx = stroke[i].second - ax;
+      const double t = std::clamp(((y - ay) * dy + (x - ax) * dx) / (dy * dy + dx * dx), 0.0, 1.0);
+      d = std::min(d, std::hypot(y - ay - t * dy, x - ax - t * dx));
+    }
+  }
   return std::clamp((pen / 2 - d) / soft + .5, 0.0, 1.0);
+}
+
+const Strokes the_seven{{{.1, .2}, {.1, .8}, {.9, .4}}};
+
+double seven(double y, double x, double pen = .14, double soft = .02) {
+  return drawn(the_seven, y, x, pen, soft);
 }
 
 double difference(const Tensor& a, const Tensor& b) {
@@ -47,6 +61,22 @@ double difference(const Tensor& a, const Tensor& b) {
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i) sum += std::abs(int{x[i]} - int{y[i]});
   return sum / static_cast<double>(x.size());
+}
+
+/// Where the one may be moved by a pixel, as a centre of mass is that lies between two.
+double difference_nearby(const Tensor& a, const Tensor& b) {
+  double least = HUGE_VAL;
+  for (const int dy : {-1, 0, 1}) {
+    for (const int dx : {-1, 0, 1}) {
+      const Tensor moved = picture(28, 28, [&](double y, double x) {
+        const int row = static_cast<int>(y) + dy, column = static_cast<int>(x) + dx;
+        const bool inside = row >= 0 && row < 28 && column >= 0 && column < 28;
+        return inside ? b.data<std::uint8_t>()[static_cast<std::size_t>(28 * row + column)] : 0;
+      });
+      least = std::min(least, difference(a, moved));
+    }
+  }
+  return least;
 }
 
 /// Of a seven, bright on black, in the middle of 200x200.
@@ -107,6 +137,97 @@ TEST_CASE("digit: a photo, unevenly lit, with noise and dirt") {
     return light * (1 - .7 * ink) + noise(random);
   });
   CHECK(difference(as_mnist_digit(photo), wanted) < 8);
+}
+
+/// A photo of a drawing, 240x320: the pen's width, what of the light the paper and the ink send
+/// back (0 to 255), what lies on the page, how it is lit, and the camera's noise.
+struct Photo {
+  using Field = std::function<double(double y, double x)>;
+  const char* name;
+  double pen = .14, paper = 215, ink = 45, noise = 3;
+  double size = 150, y = 45, x = 85;               ///< where the drawing lies
+  double far = 0;                                  ///< how much smaller its upper edge is
+  Field mark = [](double, double) { return 0.; };  ///< what part of the light lines take
+  Field light = [](double, double) { return 1.; };
+  Field beside = [](double, double) { return -1.; };  ///< what is not the page; below 0: it is
+};
+
+Tensor photo_of(const Strokes& strokes, const Photo& photo) {
+  std::mt19937 random(1);
+  std::normal_distribution<double> noise(0, photo.noise);
+  return picture(240, 320, [&](double y, double x) {
+    const double v = (y - photo.y) / photo.size,
+                 u = .5 + ((x - photo.x) / photo.size - .5) / (1 - photo.far * (1 - v));
+    const double ink = drawn(strokes, v, u, photo.pen, .02);
+    const double page =
+        std::lerp(photo.paper * (1 - photo.mark(y, x)), photo.ink, ink) * photo.light(y, x);
+    const double beside = photo.beside(y, x);
+    return (beside < 0 ? page : beside) + noise(random);
+  });
+}
+
+TEST_CASE("digit: photos that are hard to read") {
+  const auto line = [](double at, double step) { return std::abs(std::remainder(at, step)) < 1; };
+  // Of a hand, which lies over the right half.
+  const auto shadow = [](double soft, double most) {
+    return [=](double y, double x) {
+      const double edge = x - 170 + .3 * (y - 120) + 4 * std::sin(y / 20);
+      return 1 - most * std::clamp(edge / soft + .5, 0.0, 1.0);
+    };
+  };
+  const std::vector<Photo> photos{
+      {.name = "plain"},
+      {.name = "from below", .far = .2},
+      {.name = "lit from one side",
+       .light = [](double y, double x) { return .3 + x / 500 + y / 3000; }},
+      {.name = "dark corners",
+       .light = [](double y, double x) { return 1 - std::hypot(y - 120, x - 160) / 400; }},
+      {.name = "the soft shadow of a hand", .light = shadow(40, .5)},
+      {.name = "the sharp shadow of a hand", .light = shadow(6, .5)},
+      {.name = "ruled paper", .mark = [&](double y, double) { return line(y, 40) ? .3 : 0; }},
+      {.name = "squared paper",
+       .mark = [&](double y, double x) { return line(y, 26) || line(x, 26) ? .3 : 0; }},
+      {.name = "a thick marker", .pen = .2, .ink = 20},
+      {.name = "a thin pen", .pen = .025},
+      {.name = "a pencil", .pen = .03, .ink = 130, .noise = 5},
+      {.name = "little light", .paper = 70, .ink = 15, .noise = 4},
+      {.name = "much noise", .ink = 70, .noise = 20},
+      {.name = "colored paper", .paper = 120, .ink = 40},
+      {.name = "chalk on a board", .paper = 45, .ink = 210, .noise = 8},
+      {.name = "in a corner", .size = 90, .y = 140, .x = 20},
+      {.name = "small", .size = 36, .y = 150, .x = 230},
+      {.name = "a table beside the paper",
+       .beside = [](double y, double x) { return y < 14 + .04 * x || x < 20 ? 70. : -1; }}};
+  const std::vector<Strokes> digits{
+      {{{.1, .5},
+        {.2, .28},
+        {.5, .2},
+        {.8, .28},
+        {.9, .5},
+        {.8, .72},
+        {.5, .8},
+        {.2, .72},
+        {.1, .5}}},
+      {{{.2, .25}, {.1, .5}, {.25, .72}, {.45, .65}, {.9, .22}, {.9, .78}}},
+      {{{.1, .3}, {.6, .2}, {.6, .85}}, {{.3, .65}, {.9, .6}}},
+      the_seven};
+  for (const Photo& photo : photos) {
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+      const Tensor found = as_mnist_digit(photo_of(digits[i], photo));
+      std::vector<double> off;  // from each of them, drawn plainly by the same pen
+      for (const Strokes& digit : digits) {
+        off.push_back(difference_nearby(
+            found, as_mnist_digit(picture(200, 200, [&](double y, double x) {
+              return 255 * drawn(digit, y / 200, x / 200, std::max(photo.pen, .1));
+            }))));
+      }
+      CAPTURE(std::string(photo.name));
+      CAPTURE(i);
+      CAPTURE(off[i]);
+      CHECK(std::ranges::min_element(off) - off.begin() == static_cast<std::ptrdiff_t>(i));
+      CHECK(off[i] < 16);
+    }
+  }
 }
 
 TEST_CASE("digit: a thin pen is made thicker") {

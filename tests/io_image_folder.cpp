@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <turbojpeg.h>
+
+#include <array>
 #include <fstream>
 
 #include "io/csv.hpp"
@@ -64,6 +66,65 @@ TEST_CASE("jpeg: what was written is read, nearly") {
     CHECK(read_jpeg(folder / "a.jpg", 3).shape() == Shape{16, 24, 3});
     CHECK(read_image(folder / "a.jpg", 3).shape() == Shape{16, 24, 3});
   }
+}
+
+TEST_CASE("jpeg: a photo is turned as its EXIF data say that the camera was held") {
+  const TemporaryFolder folder;
+  Tensor stored(Type{DType::u8, {16, 32, 1}});  // brighter to the right, and much more so below
+  for (std::size_t i = 0; i < 16 * 32; ++i) {
+    stored.data<std::uint8_t>()[i] =
+        static_cast<std::uint8_t>((i / 32 < 8 ? 0 : 120) + (i % 32 < 16 ? 20 : 80));
+  }
+  write_jpeg(folder / "stored.jpg", stored);
+  const std::string plain = content(folder / "stored.jpg");
+  const auto with_exif = [&](const std::string& exif) {
+    const std::string segment = "Exif" + std::string(2, '\0') + exif;
+    put(folder / "photo.jpg", plain.substr(0, 2) + "\xff\xe1" + '\0' +
+                                  static_cast<char>(segment.size() + 2) + segment +
+                                  plain.substr(2));
+    return read_jpeg(folder / "photo.jpg");
+  };
+  const auto exif_of = [](char orientation, bool big) {
+    const auto number = [&](std::uint32_t value, int bytes) {
+      std::string out;
+      for (int i = 0; i < bytes; ++i) {
+        out += static_cast<char>(value >> 8 * (big ? bytes - 1 - i : i));
+      }
+      return out;
+    };
+    // A header, two entries, of which the second is the orientation, and no more of them.
+    return (big ? "MM" : "II") + number(42, 2) + number(8, 4) + number(2, 2) + number(0x0100, 2) +
+           number(4, 2) + number(1, 4) + number(32, 4) + number(0x0112, 2) + number(3, 2) +
+           number(1, 4) + number(static_cast<std::uint32_t>(orientation), 2) + number(0, 2) +
+           number(0, 4);
+  };
+  // Where what is stored upper left and upper right comes to: t l, t r, b l, b r.
+  const std::array<std::array<int, 2>, 8> corners{
+      {{0, 1}, {1, 0}, {3, 2}, {2, 3}, {0, 2}, {1, 3}, {3, 1}, {2, 0}}};
+  for (const bool big : {false, true}) {
+    for (std::size_t i = 0; i < corners.size(); ++i) {
+      CAPTURE(big);
+      CAPTURE(i + 1);
+      const Tensor seen = with_exif(exif_of(static_cast<char>(i + 1), big));
+      const std::int64_t height = i < 4 ? 16 : 32, width = i < 4 ? 32 : 16;
+      REQUIRE(seen.shape() == Shape{height, width, 1});
+      const auto at = [&](int corner) {
+        const std::int64_t y = corner < 2 ? 2 : height - 3, x = corner % 2 == 0 ? 2 : width - 3;
+        return int{seen.data<std::uint8_t>()[static_cast<std::size_t>(y * width + x)]};
+      };
+      CHECK(at(corners[i][0]) == doctest::Approx(20).epsilon(.1));
+      CHECK(at(corners[i][1]) == doctest::Approx(80).epsilon(.1));
+      CHECK(at(3 - corners[i][0]) == doctest::Approx(200).epsilon(.1));
+    }
+  }
+  // What is no orientation, or cut off, leaves it as it is.
+  const std::string whole = exif_of(6, false);
+  CHECK(with_exif(exif_of(9, true)).shape() == Shape{16, 32, 1});
+  for (std::size_t size = 1; size + 10 < whole.size(); ++size) {
+    CHECK(with_exif(whole.substr(0, size)).shape()[0] == (size < 32 ? 16 : 32));
+  }
+  put(folder / "photo.jpg", plain.substr(0, 2) + "\xff\xe1\xff\xff" + plain.substr(2));
+  check_message<IoError>([&] { read_jpeg(folder / "photo.jpg"); }, {"photo.jpg"});
 }
 
 TEST_CASE("images: what is no picture, or damaged, is refused") {

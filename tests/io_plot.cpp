@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <thread>
 
 #include "io/image.hpp"
@@ -92,6 +93,52 @@ TEST_CASE("plot: histories of one epoch, without validation, and with what is no
   }
   bad.plot(folder / "bad.png");
   check_picture(folder / "bad.png", 800, 1000);
+  bad.plot(folder / "bad.svg", {}, {"always"});
+  const std::string svg = content(folder / "bad.svg");
+  CHECK(svg.find(">no finite numbers<") != std::string::npos);
+  CHECK(svg.find(">6<") != std::string::npos);  // all epochs are there
+}
+
+TEST_CASE("plot: labels of ticks differ, and have as many digits as that needs") {
+  const TemporaryFolder folder;
+  const auto svg_of = [&](double first, double step) {
+    Curve curve{"", {}, {}};
+    for (int i = 0; i < 12; ++i) {
+      curve.x.push_back(i + 1);
+      curve.y.push_back(first + i * step);
+    }
+    plot_curves(folder / "a.svg", {{.curves = {curve}}});
+    return content(folder / "a.svg");
+  };
+  const auto has = [](const std::string& svg, const char* label) {
+    return count_of(svg, fmt::format(">{}<", label)) == 1;
+  };
+  const std::string offset = svg_of(1e6, 1);
+  for (const char* label : {"1000002", "1000004", "1000010"}) CHECK(has(offset, label));
+  const std::string large = svg_of(0, 2e8);
+  for (const char* label : {"0", "5.0e8", "1.5e9"}) CHECK(has(large, label));
+  const std::string tiny = svg_of(0, 1e-7);
+  for (const char* label : {"0", "2.0e-7", "1.0e-6"}) CHECK(has(tiny, label));
+  const std::string around = svg_of(-.3, .1);
+  for (const char* label : {"-0.2", "0.0", "0.2", "0.8"}) CHECK(has(around, label));
+}
+
+TEST_CASE("plot: text that is too long becomes smaller, and then is cut") {
+  const TemporaryFolder folder;
+  const std::string words(200, 'x'), cut = "xxx&#x2026;<";
+  plot_curves(folder / "a.svg", {{.title = words, .y_label = words, .curves = {{words, {1}, {1}}}}},
+              {.title = words});
+  CHECK(count_of(content(folder / "a.svg"), cut) == 4);
+  plot_confusion_matrix(folder / "b.svg", Tensor::full({2, 2}, 1), {words, "b"});
+  CHECK(count_of(content(folder / "b.svg"), cut) == 2);
+  // Of a mistake, both names are seen.
+  const std::string name = "a name of some words, ";
+  plot_mistakes(folder / "c.svg", Tensor::full({1, 4, 4}, 1), {{0, 0, 1, .5}},
+                {name + "one", name + "two"});
+  const std::string mistake = content(folder / "c.svg");
+  CHECK(mistake.find(">" + name + "one<") != std::string::npos);
+  CHECK(mistake.find("&#x2192; " + name + "two<") != std::string::npos);
+  CHECK(mistake.find(">(50.0 %)<") != std::string::npos);
 }
 
 TEST_CASE("plot: errors say what is right, and leave what was there") {

@@ -1,4 +1,6 @@
-// TensorBoard's event files, read by a reader of our own: records, checksums, messages.
+// TensorBoard's event files, read by a reader of our own: records, checksums, messages. That it
+// reads as others do, TensorBoard's own writer shows (tests/reference/tensorboard_events.py);
+// TensorBoard itself reads Weft's files in tests/interop/check.py.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -152,6 +154,22 @@ nn::History fit(nn::Model& model, const nn::TensorBoard& board) {
 
 TEST_CASE("tensorboard: the checksum is CRC-32C") {
   CHECK(crc32c("123456789") == 0xe3069283u);  // as the catalogues of checksums have it
+}
+
+TEST_CASE("tensorboard: this reader reads what TensorBoard's own writer wrote") {
+  const Events events = events_in(WEFT_SOURCE_DIR "/tests/reference/data/tensorboard");
+  CHECK(events.version == "brain.Event:2");
+  CHECK(events.scalars == Scalars{{"epoch_loss", {{300, .1f}}}, {"epoch_zero", {{300, 0.f}}}});
+  const auto graph = fields(events.others.at("keras"));
+  CHECK(fields(graph[1].bytes).back().bytes == "{}");
+  CHECK(fields(fields(graph[2].bytes)[0].bytes)[0].bytes == "graph_keras_model");
+  const auto parts = fields(events.others.at("dense/kernel/histogram"));
+  CHECK(parts[1].number == 5);
+  const auto histogram = fields(parts[1].bytes);
+  REQUIRE(histogram.size() == 7);
+  CHECK(std::bit_cast<double>(histogram[0].bits) == -1);
+  CHECK(std::bit_cast<double>(histogram[2].bits) == 3);
+  CHECK(histogram[5].bytes.size() == 16);
 }
 
 TEST_CASE("tensorboard: epochs are written as Keras names them") {

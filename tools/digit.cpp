@@ -16,6 +16,8 @@ namespace {
 constexpr int side = 28, box_side = 20;
 /// What is larger is shrunk first: strokes are seen as well, and all steps are fast.
 constexpr int largest = 512;
+/// What is larger has strokes of several pixels, which may be blurred a little against noise.
+constexpr int coarse = 160;
 /// Ink that stands out less than this from its surroundings is noise.
 constexpr float least_contrast = 12;
 /// Darker paper shows noise and no more.
@@ -63,25 +65,53 @@ Plane resized(const Plane& plane, int height, int width) {
   return out;
 }
 
-/// The largest number within `reach` rows and columns of each.
-Plane dilated(const Plane& plane, int reach) {
-  Plane rows{plane.height, plane.width}, out{plane.height, plane.width};
+/// The largest number within `reach` of each of `size` numbers, which stand `stride` apart.
+void spread(float* line, int size, int stride, int reach) {
+  // What is the largest of the next `known` is that of the next 2 known, too, in one step.
+  const int wanted = 2 * reach + 1;
+  std::vector<float> most(static_cast<std::size_t>(size) + wanted - 1, -1);
+  for (int i = 0; i < size; ++i) most[static_cast<std::size_t>(i + reach)] = line[i * stride];
+  for (int known = 1; known < wanted;) {
+    const int step = std::min(known, wanted - known);
+    for (std::size_t i = 0; i + static_cast<std::size_t>(step) < most.size(); ++i) {
+      most[i] = std::max(most[i], most[i + static_cast<std::size_t>(step)]);
+    }
+    known += step;
+  }
+  for (int i = 0; i < size; ++i) line[i * stride] = most[static_cast<std::size_t>(i)];
+}
+
+/// The largest number within `reach` rows and columns of each, none of which is negative.
+Plane dilated(Plane plane, int reach) {
+  for (int y = 0; y < plane.height; ++y) spread(&plane.at(y, 0), plane.width, 1, reach);
+  for (int x = 0; x < plane.width; ++x) spread(&plane.at(0, x), plane.height, plane.width, reach);
+  return plane;
+}
+
+Plane inverted(Plane plane) {
+  for (float& v : plane.values) v = 255 - v;
+  return plane;
+}
+
+/// The mean within `reach` rows and columns of each.
+Plane blurred(const Plane& plane, int reach) {
+  const auto columns = static_cast<std::size_t>(plane.width) + 1;
+  std::vector<double> sums((static_cast<std::size_t>(plane.height) + 1) * columns);
+  const auto sum = [&](int y, int x) -> double& {
+    return sums[static_cast<std::size_t>(y) * columns + static_cast<std::size_t>(x)];
+  };
   for (int y = 0; y < plane.height; ++y) {
     for (int x = 0; x < plane.width; ++x) {
-      float most = plane.at(y, x);
-      for (int j = std::max(0, x - reach); j <= std::min(plane.width - 1, x + reach); ++j) {
-        most = std::max(most, plane.at(y, j));
-      }
-      rows.at(y, x) = most;
+      sum(y + 1, x + 1) = plane.at(y, x) + sum(y, x + 1) + sum(y + 1, x) - sum(y, x);
     }
   }
+  Plane out{plane.height, plane.width};
   for (int y = 0; y < plane.height; ++y) {
+    const int top = std::max(0, y - reach), bottom = std::min(plane.height, y + reach + 1);
     for (int x = 0; x < plane.width; ++x) {
-      float most = rows.at(y, x);
-      for (int i = std::max(0, y - reach); i <= std::min(plane.height - 1, y + reach); ++i) {
-        most = std::max(most, rows.at(i, x));
-      }
-      out.at(y, x) = most;
+      const int left = std::max(0, x - reach), right = std::min(plane.width, x + reach + 1);
+      const double all = sum(bottom, right) - sum(top, right) - sum(bottom, left) + sum(top, left);
+      out.at(y, x) = static_cast<float>(all / ((bottom - top) * (right - left)));
     }
   }
   return out;
@@ -120,6 +150,14 @@ float otsu(const std::vector<float>& values) {
   return (static_cast<float>(first + last) + 1) / 2;
 }
 
+/// How bright paper is at each pixel: where ink is narrower than the window, the closing of the
+/// picture, which keeps the edges of a shadow where they are (Serra, "Image analysis and
+/// mathematical morphology", 1982).
+Plane paper(const Plane& plane) {
+  const int reach = std::max(1, std::max(plane.height, plane.width) / 6);
+  return inverted(dilated(inverted(dilated(plane, reach)), reach));
+}
+
 std::vector<float> frame_of(const Plane& plane) {
   std::vector<float> values;
   for (int y = 0; y < plane.height; ++y) {
@@ -131,91 +169,88 @@ std::vector<float> frame_of(const Plane& plane) {
   return values;
 }
 
-/// How bright paper is around each pixel: nearly the brightest of the blocks nearby, smoothly.
-Plane paper(const Plane& plane) {
-  constexpr int blocks = 8;
-  const int rows = std::min(blocks, plane.height), columns = std::min(blocks, plane.width);
-  Plane coarse{rows, columns};
-  for (int y = 0; y < rows; ++y) {
-    for (int x = 0; x < columns; ++x) {
-      std::vector<float> values;
-      for (int i = y * plane.height / rows; i < (y + 1) * plane.height / rows; ++i) {
-        for (int j = x * plane.width / columns; j < (x + 1) * plane.width / columns; ++j) {
-          values.push_back(plane.at(i, j));
-        }
-      }
-      coarse.at(y, x) = percentile(std::move(values), 0.8);
-    }
+/// Where the picture's frame is of one brightness, it is paper. Else ink is less than its paper:
+/// what differs most from its surroundings is ink, while a shadow's edge differs to both sides as
+/// much.
+bool ink_is_bright(const Plane& plane) {
+  const std::vector<float> frame = frame_of(plane);
+  const auto [least, most] = std::ranges::minmax(plane.values);
+  if (percentile(frame, 0.8) - percentile(frame, 0.2) < 0.25 * (most - least)) {
+    return percentile(frame, 0.5) < (least + most) / 2;
   }
-  // A block may be all ink, but not with all its neighbours.
-  coarse = dilated(coarse, 1);
-  Plane out{plane.height, plane.width};
-  const auto place = [](int i, int length, int n) {
-    return std::clamp((i + 0.5f) * n / length - 0.5f, 0.0f, static_cast<float>(n - 1));
-  };
-  for (int y = 0; y < plane.height; ++y) {
-    const float v = place(y, plane.height, rows);
-    const int top = static_cast<int>(v), bottom = std::min(top + 1, rows - 1);
-    for (int x = 0; x < plane.width; ++x) {
-      const float u = place(x, plane.width, columns);
-      const int left = static_cast<int>(u), right = std::min(left + 1, columns - 1);
-      const float a = std::lerp(coarse.at(top, left), coarse.at(top, right), u - left);
-      const float b = std::lerp(coarse.at(bottom, left), coarse.at(bottom, right), u - left);
-      out.at(y, x) = std::lerp(a, b, v - top);
-    }
+  const Plane around = blurred(plane, std::max(plane.height, plane.width) / 4);
+  double skewness = 0;
+  for (std::size_t i = 0; i < plane.values.size(); ++i) {
+    const double difference = static_cast<double>(plane.values[i]) - around.values[i];
+    skewness += difference * difference * difference;
   }
-  return out;
+  return skewness > 0;
 }
 
 /// What part of the light each pixel takes from its paper, so that ink in the shadow is as black as
 /// elsewhere; 0 to 255. Where ink is the brighter one, all is turned round first.
 Plane ink_of(Plane plane) {
-  const float border = percentile(frame_of(plane), 0.5);
-  if (border <= otsu(plane.values)) {
-    for (float& v : plane.values) v = 255 - v;
-  }
+  if (ink_is_bright(plane)) plane = inverted(std::move(plane));
+  if (std::max(plane.height, plane.width) > coarse) plane = blurred(plane, 1);
   const Plane background = paper(plane);
   for (std::size_t i = 0; i < plane.values.size(); ++i) {
-    const float share = plane.values[i] / std::max(background.values[i], dark);
-    plane.values[i] = 255 * std::max(0.0f, 1 - share);
+    const float light = background.values[i];
+    plane.values[i] = 255 * (light - plane.values[i]) / std::max(light, dark);
   }
   return plane;
 }
 
-/// Leaves what is connected and large; specks of dirt would count in the digit's box.
-void drop_specks(Plane& ink, float threshold) {
-  std::vector<int> part(ink.values.size(), -1);
-  std::vector<std::size_t> sizes, stack;
-  for (std::size_t start = 0; start < part.size(); ++start) {
-    if (part[start] >= 0 || ink.values[start] < threshold) continue;
-    const int id = static_cast<int>(sizes.size());
-    sizes.push_back(0);
-    part[start] = id;
+/// Leaves what is connected and large. Specks of dirt would count in the digit's box, and so would
+/// what reaches the picture's edge: a table beside the paper, dark corners.
+void drop_others(Plane& ink, float threshold) {
+  struct Piece {
+    std::size_t size = 0;
+    bool at_edge = false;
+  };
+  std::vector<int> piece_of(ink.values.size(), -1);
+  std::vector<Piece> pieces;
+  std::vector<std::size_t> stack;
+  for (std::size_t start = 0; start < piece_of.size(); ++start) {
+    if (piece_of[start] >= 0 || ink.values[start] < threshold) continue;
+    const int id = static_cast<int>(pieces.size());
+    Piece piece;
+    piece_of[start] = id;
     stack.push_back(start);
     while (!stack.empty()) {
       const int y = static_cast<int>(stack.back()) / ink.width,
                 x = static_cast<int>(stack.back()) % ink.width;
       stack.pop_back();
-      ++sizes[static_cast<std::size_t>(id)];
+      ++piece.size;
+      if (y == 0 || x == 0 || y + 1 == ink.height || x + 1 == ink.width) piece.at_edge = true;
       for (int i = std::max(0, y - 1); i <= std::min(ink.height - 1, y + 1); ++i) {
         for (int j = std::max(0, x - 1); j <= std::min(ink.width - 1, x + 1); ++j) {
           const std::size_t next = static_cast<std::size_t>(i) * ink.width + j;
-          if (part[next] >= 0 || ink.values[next] < threshold) continue;
-          part[next] = id;
+          if (piece_of[next] >= 0 || ink.values[next] < threshold) continue;
+          piece_of[next] = id;
           stack.push_back(next);
         }
       }
     }
+    pieces.push_back(piece);
   }
-  if (sizes.empty()) return;
-  const std::size_t least = *std::max_element(sizes.begin(), sizes.end()) / 25;
+  std::size_t largest_piece = 0, largest_inside = 0;
+  for (const Piece& piece : pieces) {
+    largest_piece = std::max(largest_piece, piece.size);
+    if (!piece.at_edge) largest_inside = std::max(largest_inside, piece.size);
+  }
+  // A digit itself may reach the edge; beside it, there are but specks.
+  const bool inside =
+      largest_inside >= largest_piece / 25 && largest_inside >= ink.values.size() / 2000;
+  const std::size_t least = (inside ? largest_inside : largest_piece) / 25;
   Plane kept{ink.height, ink.width};
-  for (std::size_t i = 0; i < part.size(); ++i) {
-    if (part[i] >= 0 && sizes[static_cast<std::size_t>(part[i])] > least) kept.values[i] = 1;
+  for (std::size_t i = 0; i < piece_of.size(); ++i) {
+    if (piece_of[i] < 0) continue;
+    const Piece& piece = pieces[static_cast<std::size_t>(piece_of[i])];
+    if (piece.size > least && !(inside && piece.at_edge)) kept.values[i] = 1;
   }
   // Soft edges belong to it.
-  kept = dilated(kept, 1 + std::max(ink.height, ink.width) / 64);
-  for (std::size_t i = 0; i < part.size(); ++i) ink.values[i] *= kept.values[i];
+  kept = dilated(std::move(kept), 1 + std::max(ink.height, ink.width) / 64);
+  for (std::size_t i = 0; i < kept.values.size(); ++i) ink.values[i] *= kept.values[i];
 }
 
 /// Full ink is 255, and paper 0, whatever its grain. Returns whether there is any ink.
@@ -230,7 +265,7 @@ bool clean(Plane& ink) {
   // Three standard deviations, by the median of what is not ink.
   const float none = std::min(threshold, middle + 3 * 1.4826f * percentile(below, 0.5));
   if (full < 2 * none) return false;  // the grain of paper
-  drop_specks(ink, threshold);
+  drop_others(ink, threshold);
   for (float& v : ink.values) v = std::clamp((v - none) / (full - none), 0.0f, 1.0f) * 255;
   return true;
 }

@@ -9,6 +9,7 @@ checks. Prints each check's largest difference; the exit code is 1 if one is not
 import argparse
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,10 @@ TOLERANCE = 1e-5
 
 
 class Wrong(Exception):
+    pass
+
+
+class Skipped(Exception):
     pass
 
 
@@ -543,6 +548,103 @@ def check_exit_codes(exchange):
     run(program, "convert", folder / "dense.keras", folder / "dense.h5")
 
 
+def check_records(file):
+    """Each event is read whole, and written by protobuf's own writer it has the same bytes."""
+    from tensorboard.backend.event_processing import event_file_loader
+    from tensorboard.compat.proto import event_pb2
+
+    records = list(event_file_loader.RawEventFileLoader(str(file)).Load())
+    bytes_of = 0
+    for record in records:
+        event = event_pb2.Event.FromString(record)
+        if event.SerializeToString(deterministic=True) != record:
+            raise Wrong(f"{file.name}: an event is written otherwise by protobuf: {event}")
+        bytes_of += len(record) + 16  # the length and two checksums
+    if bytes_of != file.stat().st_size or not records:
+        raise Wrong(f"{file.name}: {bytes_of} of {file.stat().st_size} bytes are read")
+
+
+def check_events(exchange):
+    """TensorBoard reads what a training wrote: curves, histograms, and the graph."""
+    try:
+        from tensorboard.backend.event_processing import plugin_event_accumulator as accumulator
+        from tensorboard.plugins.graph import keras_util
+        from tensorboard.util import tensor_util
+    except ImportError:
+        raise Skipped("the package tensorboard is not there") from None
+    folder = exchange.folder / "events"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    history, weights = {}, {}
+    for line in run(exchange.trainer, "events", folder).splitlines():
+        name, epoch, *numbers = line.split()
+        if epoch == "weight":
+            weights[name] = np.array(numbers, np.float64)
+        else:
+            history[name, int(epoch)] = float(numbers[0])
+
+    def read(part):
+        for file in (folder / part).iterdir():
+            check_records(file)
+        events = accumulator.EventAccumulator(str(folder / part))
+        events.Reload()
+        return events
+
+    def points(events, tag):
+        if events.SummaryMetadata(tag).plugin_data.plugin_name != "scalars":
+            raise Wrong(f"{tag} is no curve")
+        return {event.step: float(tensor_util.make_ndarray(event.tensor_proto))
+                for event in events.Tensors(tag)}
+
+    train, validation = read("train"), read("validation")
+    for name in ("loss", "mae"):
+        for events, key in ((train, name), (validation, "val_" + name)):
+            expected = [history[key, epoch] for epoch in range(3)]
+            found = points(events, "epoch_" + name)
+            if list(found) != [0, 1, 2]:
+                raise Wrong(f"{key} has steps {list(found)}")
+            exchange.expect(key, [expected], [list(found.values())])
+        if list(points(train, "batch_" + name)) != list(range(2, 25, 2)):
+            raise Wrong(f"batch_{name} has steps {list(points(train, 'batch_' + name))}")
+        if list(points(validation, f"evaluation_{name}_vs_iterations")) != [8, 16, 24]:
+            raise Wrong(f"evaluation_{name}_vs_iterations has other steps")
+    exchange.expect("learning rates", [[0.01] * 3], [list(points(train, "epoch_learning_rate").values())])
+    for tag in ("epoch_steps_per_second", "batch_steps_per_second"):
+        if not all(value > 0 for value in points(train, tag).values()):
+            raise Wrong(f"{tag} is not above 0")
+
+    if len(weights) != 8:
+        raise Wrong(f"there are {len(weights)} weights")
+    for name, values in weights.items():
+        tag = name + "/histogram"
+        if train.SummaryMetadata(tag).plugin_data.plugin_name != "histograms":
+            raise Wrong(f"{tag} is no histogram")
+        events = train.Tensors(tag)
+        if [event.step for event in events] != [0, 1, 2]:
+            raise Wrong(f"{tag} has steps {[event.step for event in events]}")
+        left, right, count = tensor_util.make_ndarray(events[-1].tensor_proto).T
+        if values.max() > values.min():
+            inner = right[right > left]
+            expected = np.histogram(values, np.concatenate([[values.min()], inner]))[0]
+            # What lies on a limit may be counted on either side of it.
+            if abs(expected - count[right > left]).sum() > 2:
+                raise Wrong(f"{tag} counts {count}, not {expected}")
+            exchange.expect(tag, [[values.min(), values.max()]], [[left.min(), right.max()]])
+        if count.sum() != len(values):
+            raise Wrong(f"{tag} counts {count.sum()} numbers, not {len(values)}")
+
+    tags = train.PluginTagToContent("graph_keras_model")
+    (tag,) = tags
+    (event,) = train.Tensors(tag)
+    (text,) = event.tensor_proto.string_val
+    if text.decode() != (folder / "model.json").read_text():
+        raise Wrong("the graph is another model")
+    nodes = [node.name for node in keras_util.keras_model_to_graph_def(json.loads(text)).node]
+    if not {"sequential/dense", "sequential/batch_normalization", "sequential/dense_1"} <= set(nodes):
+        raise Wrong(f"TensorBoard draws {nodes}")
+
+
 # Optimizers that keep their state in different orders.
 COMMON = ("momentum", "rmsprop", "adam", "amsgrad", "nadam", "adafactor", "ema", "accumulation", "cosine")
 
@@ -550,6 +652,7 @@ CHECKS = {f"model {name}": (lambda exchange, name=name: check_model(exchange, na
 CHECKS |= {f"training {name}": (lambda exchange, name=name: check_training(exchange, name)) for name in optimizers()}
 CHECKS |= {"files of Keras 1 and 2": check_keras1, "exit codes": check_exit_codes}
 CHECKS |= {"losses and metrics": check_losses, "losses by output": check_outputs}
+CHECKS |= {"TensorBoard": check_events}
 
 
 def main():
@@ -571,6 +674,8 @@ def main():
         try:
             check(exchange)
             print(f"ok    {name}: largest difference {exchange.worst:.2g} ({time.monotonic() - start:.1f} s)", flush=True)
+        except Skipped as reason:
+            print(f"SKIPPED {name}: {reason}", flush=True)
         except Wrong as error:
             failed.append(name)
             print(f"WRONG {name}: {error}", flush=True)

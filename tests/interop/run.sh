@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Exchanges model files with Keras 3, both ways, and trains on what the other began.
+# Exchanges model files with Keras 3, both ways, and trains on what the other began; has TensorBoard
+# read what a training writes for it.
 #   usage: tests/interop/run.sh [NAME...]      checks whose names have one of these in them
 #          tests/interop/run.sh --all          with every optimizer, and more conversions
-#   KERAS_PYTHON=<python>  takes one that has keras, jax and h5py, instead of installing them
+#   KERAS_PYTHON=<python>  takes one that has keras, jax, h5py and perhaps tensorboard, instead of
+#                          installing them
 # Needs a built Weft in build/. Says so and succeeds where the packages cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,6 +32,11 @@ if ! "$python" -c 'import keras, jax, h5py' 2>/dev/null; then
     exit 0
   fi
   python=$place/bin/python
+fi
+# Into what is ours only. Without it, its check alone is skipped.
+if [ "$python" = "$place/bin/python" ] && ! "$python" -c 'import tensorboard' 2>/dev/null; then
+  timeout 300 "$place/bin/pip" install --quiet --disable-pip-version-check tensorboard==2.21.0 ||
+    echo "TensorBoard cannot be had here"
 fi
 
 cmake --build build --target weft_program weft_interop
