@@ -7,11 +7,12 @@ install(TARGETS weft EXPORT weft-targets)
 install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
 
 # Headers keep their folders, so that #include "graph/graph.hpp" means the same here and there. Those
-# that need another library's stay behind: graph/bgl.hpp, io/keras/, io/canvas.hpp, what ops share, and all of runtime/ but
+# that need another library's stay behind: graph/bgl.hpp, io/keras/, how io/ draws, what ops share, and all of runtime/ but
 # what is named here.
 install(DIRECTORY graph ops autodiff nn io DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft
         FILES_MATCHING PATTERN "*.hpp" PATTERN "bgl.hpp" EXCLUDE PATTERN "io/keras" EXCLUDE
-        PATTERN "image_layouts.hpp" EXCLUDE PATTERN "canvas.hpp" EXCLUDE)
+        PATTERN "image_layouts.hpp" EXCLUDE PATTERN "canvas.hpp" EXCLUDE
+        PATTERN "panel.hpp" EXCLUDE PATTERN "plplot.hpp" EXCLUDE)
 install(FILES runtime/compile.hpp runtime/executable.hpp runtime/profile.hpp runtime/threads.hpp
               runtime/variables.hpp
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft/runtime)

@@ -45,9 +45,6 @@ void draw_mistakes(const Given& given, const Data& data, const Tensor& labels,
 
 void draw(const Given& given, nn::Model& model, const Data& data) {
   if (given.confusion.empty() && given.mistakes.empty()) return;
-  if (is_floating(data.test.y().dtype())) {
-    throw UsageError("--confusion, --mistakes: they need classes, but the targets are numbers");
-  }
   const Tensor labels = data.test.y().to_tensor();
   const Tensor predictions =
       model.predict(data.test, {.batch_size = given.batch_size, .verbose = 0});
@@ -61,6 +58,9 @@ void evaluate(const Given& given) {
   set_threads(given.threads);
   nn::Model model = given.file.load_with_weights(true);
   const Data data = given.data.load(model);
+  if (!(given.confusion.empty() && given.mistakes.empty()) && is_floating(data.test.y().dtype())) {
+    throw UsageError("--confusion, --mistakes: they need classes, but the targets are numbers");
+  }
   if (!model.is_compiled()) model.compile(fitting_options(model, data.test));
   const nn::Logs score =
       model.evaluate(fitting(data.test, model), {.batch_size = given.batch_size, .verbose = 0});
