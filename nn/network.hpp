@@ -48,8 +48,8 @@ struct Network {
   std::vector<std::vector<Value>> trace(Scope& scope, const std::vector<Value>& values) const;
 
   /// For each weight of a trace, "conv2d/kernel", the layer that it belongs to, by its place in
-  /// `layers`. Names may have a "/" themselves, as in files of Keras 2: the longest that fits is the
-  /// one.
+  /// `layers`. Names may have a "/" themselves, as in files of Keras 2: the longest that fits is
+  /// the one.
   std::vector<std::size_t> owners(const Trace& trace) const;
 
   /// Of a network with one output: appends a call of a layer on it, which becomes the output. A
