@@ -91,7 +91,7 @@ void draw_pictures(nn::Sequential& model, const nn::History& history, const weft
                       {.title = "The most confident mistakes: label \xe2\x86\x92 prediction"});
   weft::plot_filters(folder / "filters.png", model.get_weights()[0],
                      {.title = "Filters of conv2d"});
-  fmt::print("Drew history.png, confusion.png, mistakes.png and filters.png in {}.\n",
+  fmt::print("Drew history.png, confusion.png, mistakes.png and filters.png in the folder {}\n",
              folder.string());
 }
 
