@@ -270,6 +270,10 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   std::vector<std::int64_t> order;
   Progress progress(options.verbose, options.console);
   Logs logs;
+  for (const Callback& callback : options.callbacks) {
+    if ((callback.state == nullptr) == (callback.set_state == nullptr)) continue;
+    fail<ArgumentError>("fit: a callback must have both state and set_state, or neither");
+  }
   stop_training = false;
   resume.reset();
   notify(options.callbacks, &Callback::on_train_begin, *this);

@@ -327,6 +327,7 @@ TEST_CASE("callbacks: a state that training cannot go on from is an error that s
   backup.remove();
   CHECK_FALSE(std::filesystem::exists(folder / "backup"));
   CHECK_THROWS_AS(nn::Callback(nn::BackupAndRestore{.backup_dir = ""}), ArgumentError);
+  CHECK_THROWS_AS(fit(model, 1, {{.state = [] { return nn::CallbackState(); }}}), ArgumentError);
   CHECK_THROWS_AS(nn::Callback(nn::BackupAndRestore{.backup_dir = "b", .save_freq = 0}),
                   ArgumentError);
 }

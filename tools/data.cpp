@@ -105,8 +105,9 @@ nn::TrainOptions fitting_options(nn::Model& model, const nn::Dataset& data) {
 void DataOptions::add_to(CLI::App& command, bool training) {
   command
       .add_option("--data", data,
-                  "mnist, fashion, a folder of files like MNIST's, a folder with a folder of "
-                  "pictures for each class, or a .csv whose last column is the target")
+                  "mnist (got from a mirror if need be), fashion, a folder of files like MNIST's, "
+                  "a folder with a folder of pictures for each class, or a .csv whose last column "
+                  "is the target")
       ->required();
   command.add_option("--scale", scale, "What pixels, 0 to 255, are multiplied by")
       ->capture_default_str();
