@@ -286,11 +286,13 @@ TEST_CASE("gradients: a chain of 10000 nodes takes a moment and no stack") {
     y = apply(Product{}, {y, y});
     y = sigmoid(y);
   }
+  const std::size_t before = graph.size();
   const auto begin = std::chrono::steady_clock::now();
   const Value g = gradients(sum(y), {x})[0];
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   CHECK(g.type() == x.type());
-  CHECK(took.count() < 1.0);
+  CHECK(graph.size() < 5 * before);  // each node's vjp once, however many ways lead there
+  WARN(took.count() < 1.0);
 }
 
 TEST_CASE("jvp, hvp and jacobian") {

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,9 +27,19 @@ namespace weft::test {
 /// A program that goes on until it is waited for, or is killed at the end of its scope.
 class Process {
  public:
+  /// As `out`: what it says goes into a pipe, where it has to wait while 4096 bytes stand unread;
+  /// so it is not at its end before the test is. says(), read() and wait() read.
+  static constexpr char held[] = "held";
+
   /// What it says goes into a file: `out`, or one that out() reads.
   explicit Process(std::vector<std::string> words, const char* out = nullptr) {
-    out_ = out != nullptr ? out : (folder_ / "out").string();
+    out_ = out != nullptr && out != held ? out : (folder_ / "out").string();
+    if (out == held) {
+      REQUIRE(::mkfifo(out_.c_str(), 0600) == 0);
+      pipe_ = ::open(out_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+      REQUIRE(pipe_ >= 0);
+      REQUIRE(::fcntl(pipe_, F_SETPIPE_SZ, 4096) > 0);
+    }
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -43,6 +54,7 @@ class Process {
   }
   ~Process() {
     if (child_ > 0) kill(SIGKILL), wait();
+    if (pipe_ >= 0) ::close(pipe_);
   }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -55,6 +67,11 @@ class Process {
   }
   /// Its exit status, as of waitpid().
   int wait() {
+    while (pipe_ >= 0 && !ended()) {
+      read();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    read();
     int status = 0;
     if (::waitpid(child_, &status, 0) != child_) status = -1;
     child_ = 0;
@@ -65,11 +82,19 @@ class Process {
     const int status = wait();
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
-  std::string out() const { return content(out_); }
+  /// What is held, so that it may say as much again.
+  void read() const {
+    if (pipe_ < 0) return;
+    std::string part(4096, '\0');
+    const ssize_t count = ::read(pipe_, part.data(), part.size());
+    if (count > 0) said_.append(part, 0, static_cast<std::size_t>(count));
+  }
+  std::string out() const { return pipe_ < 0 ? content(out_) : said_; }
   std::string err() const { return content(folder_ / "err"); }
   /// Waits until it has said so, for a minute.
   bool says(std::string_view text) const {
     for (int i = 0; i < 6000; ++i) {
+      read();
       if (out().find(text) != std::string::npos) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
@@ -79,6 +104,8 @@ class Process {
  private:
   TemporaryFolder folder_{};
   std::string out_;
+  int pipe_ = -1;               // the end that is read of what is held; -1: nothing is
+  mutable std::string said_{};  // what was read of it
   pid_t child_ = 0;
 };
 

@@ -10,8 +10,6 @@
 namespace weft {
 namespace {
 
-/// A page that has not asked for so long is closed, or hidden. Pages ask each second.
-constexpr std::chrono::seconds lately(3);
 /// More pages than that are none that somebody looks at.
 constexpr std::size_t most_pages = 1000;
 
@@ -23,7 +21,7 @@ nlohmann::ordered_json json_of(const nn::Logs& logs) {
 
 }  // namespace
 
-TrainingRecord::TrainingRecord() {
+TrainingRecord::TrainingRecord(std::chrono::milliseconds patience) : patience_(patience) {
   // A page that knows an earlier server's numbers must not take them for this one's.
   tag_ = fmt::format("{:08x}", std::random_device()());
 }
@@ -73,8 +71,8 @@ TrainingRecord::Answer TrainingRecord::answer(std::string_view page, std::string
 void TrainingRecord::wait_until_heard() {
   std::unique_lock lock(mutex_);
   if (state_ != State::over) return;
-  const auto since = Clock::now() - lately;
-  heard_.wait_for(lock, lately, [&] {
+  const auto since = Clock::now() - patience_;
+  heard_.wait_for(lock, patience_, [&] {
     return std::ranges::all_of(visits_, [&](const auto& entry) {
       return entry.second.time < since || entry.second.version == version_;
     });
@@ -91,7 +89,7 @@ std::string TrainingRecord::etag() const { return fmt::format("\"{}-{}\"", tag_,
 
 void TrainingRecord::note_visit(std::string_view page, bool is_current) {
   const auto now = Clock::now();
-  std::erase_if(visits_, [&](const auto& entry) { return entry.second.time < now - lately; });
+  std::erase_if(visits_, [&](const auto& entry) { return entry.second.time < now - patience_; });
   const std::size_t key = std::hash<std::string_view>()(page);
   if (visits_.size() >= most_pages && !visits_.contains(key)) return;
   visits_[key] = {now, is_current ? version_ : 0};

@@ -17,7 +17,9 @@ namespace weft {
 /// All may be called from any thread.
 class TrainingRecord {
  public:
-  TrainingRecord();
+  /// patience  how long a page counts after it asked, and how long the end waits for those; pages
+  ///           ask each second
+  explicit TrainingRecord(std::chrono::milliseconds patience = std::chrono::seconds(3));
 
   // As Server's.
   void publish(int epoch, const nn::Logs& logs);
@@ -34,7 +36,7 @@ class TrainingRecord {
   Answer answer(std::string_view page, std::string_view known_etag);
 
   /// If training is over, waits until the pages that asked lately have come back with the ETag of
-  /// the last answer; for 3 seconds at most.
+  /// the last answer.
   void wait_until_heard();
 
  private:
@@ -53,6 +55,7 @@ class TrainingRecord {
   void note_visit(std::string_view page, bool is_current);
   std::string rendered() const;
 
+  const std::chrono::milliseconds patience_;
   mutable std::mutex mutex_;  // of all that follows
   std::condition_variable heard_;
   std::string tag_;
