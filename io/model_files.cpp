@@ -203,13 +203,11 @@ Model load_model(const fs::path& file, const LoadModelOptions& options) {
 
 Model model_from_json(std::string_view text) {
   const Json json = keras::parse_json(text, "model");
-  // Keras 3 names a module, and Keras 2 its version.
+  // Keras 2 says its version; Keras 3 does not, but names a module.
   const Json& version = keras::member(json, "keras_version");
-  const bool new_form = !keras::member(json, "module").is_null();
-  return keras::read_model(
-      json, new_form || (version.is_string() && version.get<std::string>().starts_with('3'))
-                ? Generation::keras3
-                : Generation::keras2);
+  const bool is_keras3 = version.is_string() ? version.get<std::string>().starts_with('3')
+                                             : !keras::member(json, "module").is_null();
+  return keras::read_model(json, is_keras3 ? Generation::keras3 : Generation::keras2);
 }
 
 void Model::save(const fs::path& file) {
@@ -234,6 +232,10 @@ void Model::save(const fs::path& file) {
 std::string Model::to_json() {
   const keras::FileNetwork network = keras::file_network(*this, Generation::keras2);
   Json json = keras::write_model(*this, network, Generation::keras2);
+  // With a module, Keras 3 knows the class, and reads what is in it as it does in an .h5. It has no
+  // keras.Functional, but a Model that Keras 2 and 3 make the same of.
+  if (json["class_name"] == "Functional") json["class_name"] = "Model";
+  json["module"] = "keras";
   json["keras_version"] = "2.15.0";
   json["backend"] = "tensorflow";
   return json.dump();

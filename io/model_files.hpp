@@ -4,13 +4,15 @@
 //   model.save("model.h5");                              // or .keras
 //   nn::Model again = nn::load_model("model.h5");
 //
-// | Ending | Holds | Read by |
-// |---|---|---|
-// | .h5, .hdf5 | a model, compiled or not; from save_weights, its weights | Keras 1 to 3 |
-// | .keras | a model, with what its optimizer keeps, so that training goes on as if it had not
-// stopped | Keras 3 | | .weights.h5 | weights, and what the optimizer keeps | Keras 3 | | .json |
-// layers and their connections | Keras 2 |
+// What files hold, by their ending, and who reads what is written here:
 //
+//   .h5, .hdf5    a model, compiled or not; from save_weights, its weights    Keras 2 and 3
+//   .keras        a model, and what its optimizer keeps                       Keras 3
+//   .weights.h5   weights, and what the optimizer keeps                       Keras 3
+//   .json         layers and their connections                                Keras 2 and 3
+//
+// Training that is saved, loaded and continued goes on as if it had not stopped: from a .keras, and
+// from an .h5, whose optimizer state only Weft reads.
 // Files are written beside and renamed (io/atomic_file.hpp). No file runs code.
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "io/model_files.hpp"
@@ -100,6 +101,18 @@ TEST_CASE("keras files: shared layers, models in models, several inputs and outp
     nn::Model other = two_way_model();
     other.load_weights(folder / name);
     check_same(model, other, x);
+  }
+}
+
+TEST_CASE("keras files: a .json names a module, without which Keras 3 does not read it") {
+  for (auto& [model, type] :
+       {std::pair{sample_model(), "Sequential"}, {two_way_model(), "Model"}}) {
+    nn::Model described = model;
+    const auto json = nlohmann::json::parse(described.to_json());
+    CHECK(json["module"] == "keras");
+    CHECK(json["class_name"] == type);
+    CHECK(json["keras_version"] == "2.15.0");
+    CHECK(nn::model_from_json(json.dump()).to_json() == described.to_json());
   }
 }
 

@@ -12,8 +12,7 @@ namespace weft::keras {
 /// The model that {"class_name": "Sequential" or "Functional", "config": ...} describes, without
 /// weights.
 ///   throws  IoError for what is no such thing, calls that wait for one another, and inputs without
-///   a
-///           size; UnsupportedError for layers and settings that are not known
+///           a size; UnsupportedError for layers and settings that are not known
 nn::Model read_model(const Json& model, Generation from, int levels = 0);
 
 /// A layer as it stands in a file, and where its weights are in the model.

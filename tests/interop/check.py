@@ -182,7 +182,7 @@ def check_model(exchange, name):
                               (f"{stem}.json", f"{stem}_weights.h5")]:
             try:
                 if file.endswith(".json"):
-                    loaded = keras_of_json(folder / file)
+                    loaded = keras.models.model_from_json((folder / file).read_text())
                     loaded.load_weights(folder / weights)
                 else:
                     loaded = keras_of(folder / file, compile=False)
@@ -215,13 +215,6 @@ def keras_of(path, **how):
 
 def has_models(model):
     return any(isinstance(layer, keras.Model) for layer in model.layers)
-
-
-def keras_of_json(path):
-    """Keras 3's model_from_json() reads no layer without a module; what an .h5 has of the same text it
-    does read."""
-    from keras.src.legacy.saving import saving_utils
-    return saving_utils.model_from_config(json.loads(path.read_text()), custom_objects={})
 
 
 def legacy_weights(source, target):

@@ -2,7 +2,7 @@
 
     keras2.py PROGRAM FOLDER
 
-FOLDER is what check.py left: folders of w_*.h5 with inputs x*.npy and Weft's outputs y*.npy. Files that
+FOLDER is what check.py left: folders of w_*.h5 and w_*.json with inputs x*.npy and Weft's outputs y*.npy. Files that
 hold what Keras 2 does not have are named and counted. The exit code is 1 where predictions differ.
 """
 
@@ -47,10 +47,8 @@ def main(program, folder):
             continue
         with tempfile.TemporaryDirectory() as there:
             there = Path(there)
-            expected = as_list(model.predict_on_batch(x if len(x) > 1 else x[0]))
-
-            def weft(model_file):
-                command = [program, "predict", model_file]
+            def weft(*model_file):
+                command = [program, "predict", *model_file]
                 for i, array in enumerate(x):
                     np.save(there / f"x{i}.npy", array)
                     command += ["--input", there / f"x{i}.npy"]
@@ -59,16 +57,30 @@ def main(program, folder):
                 subprocess.run([str(part) for part in command], check=True)
                 return [np.load(there / f"y{i}.npy") for i in range(len(outputs))]
 
+            def keras_2(model):
+                return as_list(model.predict_on_batch(x if len(x) > 1 else x[0]))
+
+            expected = keras_2(model)
+            ways = {}
             try:
-                ways = [difference(expected, weft(file))]
-                model.save(there / "back.h5")
-                ways.append(difference(expected, weft(there / "back.h5")))
+                ways["w.h5"] = difference(expected, weft(file))
+                if file.with_suffix(".json").exists():
+                    described = keras.models.model_from_json(file.with_suffix(".json").read_text())
+                    described.load_weights(file)
+                    ways["w.json"] = difference(expected, keras_2(described))
+                for ending in ("h5", "keras"):
+                    model.save(there / f"back.{ending}")
+                    ways[ending] = difference(expected, weft(there / f"back.{ending}"))
+                (there / "back.json").write_text(model.to_json())
+                for weights in ("back.weights.h5", "back_weights.h5"):
+                    model.save_weights(there / weights)
+                    ways[weights] = difference(expected, weft(there / "back.json", "--weights", there / weights))
             except Exception as error:
                 wrong += 1
-                print(f"{name}: {error}")
+                print(f"{name}: after {list(ways)}: {error}")
                 continue
-        worst = max(worst, *ways)
-        if max(ways) > TOLERANCE:
+        worst = max(worst, *ways.values())
+        if max(ways.values()) > TOLERANCE:
             wrong += 1
             print(f"{name}: predictions differ by {ways}")
         else:
