@@ -13,8 +13,7 @@ namespace weft {
 /// Writes a drawing in the DOT language as the file's ending says, atomically: .svg, .png or .pdf,
 /// or .dot or .gv for the text itself.
 ///   throws  ArgumentError for another ending; IoError if `dot` is not there or refuses, with what
-///   it
-///           said, or the file cannot be written
+///           it said, or the file cannot be written
 void write_drawing(const std::filesystem::path& file, const std::string& dot);
 
 /// Draws what the values are made of: a box per op, an arrow per use. Throws as write_drawing.

@@ -10,8 +10,7 @@ namespace weft {
 /// The tensor in an IDX file. Whether it is compressed is seen from its content, not its name.
 ///   returns  u8, s8, s32 or f32, of 1 to 8 axes
 ///   throws   IoError for a file that is missing, is not IDX, holds elements of another type, or
-///   has
-///            fewer or more bytes than its header says; memory is taken only for bytes that are
+///            has fewer or more bytes than its header says; memory is taken only for bytes that are
 ///            there
 ///   see      http://yann.lecun.com/exdb/mnist/, "The IDX file format"
 Tensor read_idx(const std::filesystem::path& file);

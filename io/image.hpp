@@ -10,8 +10,7 @@ namespace weft {
 
 /// A PNG file, of any depth and kind, as bytes.
 ///   channels  1 for grey, 3 for red, green and blue, or 0 for what the file has; what is
-///   transparent
-///             is seen before white
+///             transparent is seen before white
 ///   returns   u8[H,W,channels]
 ///   throws    ArgumentError for other channels; IoError for a file that is missing, is no PNG, is
 ///             damaged, or holds more than 2^28 pixels

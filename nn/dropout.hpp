@@ -31,8 +31,7 @@ struct DropoutConfig {
 ///   throws  ArgumentError unless 0 <= rate <= 1, and for sizes of noise_shape that are neither -1
 ///           nor positive; ShapeError for a noise_shape that does not fit the input
 ///   see     Srivastava et al., "Dropout: a simple way to prevent neural networks from
-///   overfitting",
-///           2014
+///           overfitting", 2014
 struct Dropout : Symbolic<Dropout> {
   double rate;
   DropoutConfig config;

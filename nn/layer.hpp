@@ -83,9 +83,8 @@ class Scope {
   ///   name         "kernel": unique within this call of the layer
   ///   regularizer  what it adds to the loss, once, however often the layer is called
   ///   constraint   what it is held to after each step
-  ///   returns      f32 of that shape; what an earlier call of the same layer made, if there was
-  ///   one throws       ArgumentError for a name used twice; ShapeError if it exists with another
-  ///   shape
+  ///   returns      f32 of that shape; what an earlier call of the same layer made, if there was one
+  ///   throws       ArgumentError for a name used twice; ShapeError if it exists with another shape
   Value parameter(std::string_view name, const Shape& shape,
                   const Initializer& initializer = "glorot_uniform",
                   const Regularizer& regularizer = {}, const Constraint& constraint = {});

@@ -204,8 +204,8 @@ class Model {
   void compile(TrainOptions options);
   /// Trains; on from where an earlier call ended.
   ///   throws  Error before compile(), and if all weights are frozen; ShapeError for samples or
-  ///   targets that do not fit the model;
-  ///           ArgumentError for labels that are no class, and options out of range
+  ///           targets that do not fit the model; ArgumentError for labels that are no class, and
+  ///           options out of range
   History fit(const Dataset& data, const FitOptions& options = {});
   History fit(const Tensor& x, const Tensor& y, const FitOptions& options = {});
   /// The loss, and then the metrics, without training. Throws as fit does.

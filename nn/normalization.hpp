@@ -71,11 +71,9 @@ struct LayerNormalizationConfig {
 ///   x        f32[N,...]
 ///   returns  the same type
 ///   weights  gamma (if scale or rms_scaling), beta (if center and not rms_scaling), of the sizes
-///   of
-///            the axes
+///            of the axes
 ///   throws   ArgumentError unless epsilon >= 0, and for no axis; ShapeError for an axis that is
-///   not
-///            there
+///            not there
 ///   see      Ba, Kiros and Hinton, "Layer normalization", 2016
 struct LayerNormalization : Symbolic<LayerNormalization> {
   LayerNormalizationConfig config;
@@ -109,8 +107,7 @@ struct GroupNormalizationConfig {
 ///   returns  the same type
 ///   weights  gamma (if scale), beta (if center), each f32[C]
 ///   throws   ArgumentError unless groups > 0 or it is -1, and epsilon >= 0, and for an axis that
-///   is
-///            the batch or is not there; ShapeError unless groups divides C
+///            is the batch or is not there; ShapeError unless groups divides C
 ///   see      Wu and He, "Group normalization", 2018
 struct GroupNormalization : Symbolic<GroupNormalization> {
   GroupNormalizationConfig config;

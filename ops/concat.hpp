@@ -17,7 +17,7 @@ Value concat(const std::vector<Value>& parts, int axis);
 
 /// x cut along an axis into parts of the given sizes: what concat joins again.
 ///   throws   ShapeError if the sizes do not add up to x's, one is negative, or there is no such
-///   axis
+///            axis
 std::vector<Value> split(Value x, const std::vector<std::int64_t>& sizes, int axis);
 
 }  // namespace weft

@@ -38,8 +38,7 @@ struct Conv2dOptions {
 ///   kernel   f32[KH,KW,C/groups,O]; output channels of one group are neighbours
 ///   returns  f32[N,H',W',O],  H' = (H + top + bottom - dilation*(KH-1) - 1) / stride + 1
 ///   throws   ShapeError if ranks or channels do not fit, groups does not divide C and O, or H' or
-///   W'
-///            would be < 1
+///            W' would be < 1
 ///   see      Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016
 Value conv2d(Value x, Value kernel, const Conv2dOptions& options = {});
 

@@ -20,8 +20,7 @@ struct Pool2dOptions {
 ///   x        f32[N,H,W,C]
 ///   returns  f32[N,H',W',C],  H' = (H + top + bottom - window) / stride + 1
 ///   throws   ShapeError if x is not of rank 4, a window is larger than the padded input, or
-///   padding
-///            is as wide as the window
+///            padding is as wide as the window
 Value max_pool2d(Value x, const Pool2dOptions& options = {});
 
 /// The adjoint of max_pool2d in x: dy where the index (the second output) points, summed, and zero

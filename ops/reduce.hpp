@@ -14,8 +14,7 @@ enum class Keep : bool { none, axes };
 ///   x        f32[...]
 ///   returns  f32, x's shape without the axes, or with size 1 there for Keep::axes
 ///   throws   ShapeError if an axis is outside the rank or named twice; for max and min, if nothing
-///   is
-///            reduced over (an axis of size 0)
+///            is reduced over (an axis of size 0)
 /// At equal maxima (minima) the gradient goes to them in equal parts.
 Value sum(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);
 Value mean(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);

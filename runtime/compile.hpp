@@ -45,8 +45,7 @@ struct CompileOptions {
 /// not kept.
 ///   variables  holds every variable that the graph reads, with its type
 ///   throws     CompileError if a variable has no value yet, an update's target is no variable or
-///   of
-///              another type, or oneDNN cannot do an op
+///              of another type, or oneDNN cannot do an op
 Executable compile(const std::vector<Value>& outputs, const Variables& variables,
                    const CompileOptions& options = {});
 Executable compile(const std::vector<Value>& outputs, const CompileOptions& options = {});

@@ -20,11 +20,9 @@ MachineLimits machine_limits(int threads);
 /// returns a table of its steps, the slowest first:
 ///   mean, least  time in the run, of the first replica
 ///   alone        the same primitive by itself, over and over: what is lost to caches and
-///   neighbours
-///                is the difference
+///                neighbours is the difference
 ///   limit        the least that arithmetic and memory allow, of machine_limits; data that stay in
-///   a
-///                cache may beat it
+///                a cache may beat it
 /// and their sums. Loops of ours have no time alone.
 ///   runs  1 or more, after one that does not count
 std::string profile(Executable& executable, int runs = 20);

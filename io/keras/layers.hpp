@@ -10,9 +10,8 @@ namespace weft::keras {
 
 /// A layer of a class, as its config describes it.
 ///   throws  UnsupportedError for a class that is not known, naming it, its config and how to
-///   register
-///           it, and for arguments that are not known; IoError for a config that is no such thing;
-///           what the layer's constructor throws
+///           register it, and for arguments that are not known; IoError for a config that is no
+///           such thing; what the layer's constructor throws
 nn::Layer read_layer(const std::string& class_name, const Json& config, Generation from);
 
 struct LayerText {

@@ -37,8 +37,7 @@ Program islands(Program program);
 
 /// Program -> Plan: each op picks its layouts and emits its steps.
 ///   results   how many of the program's outputs the caller wants; behind them come the new values
-///   of
-///             variables, then the variables themselves, in the same order
+///             of variables, then the variables themselves, in the same order
 ///   replicas  how many run the plan side by side, each on its own slice of the inputs
 ///   choices   what `lower` of the ops may choose from
 ///   sibling   the plan of replicas whose slices have another number of rows, if this is not the
