@@ -104,6 +104,29 @@ TEST_CASE("keras files: shared layers, models in models, several inputs and outp
   }
 }
 
+TEST_CASE("keras files: what README.md shows") {
+  const TemporaryFolder folder;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  const nn::Dataset pictures(ramp({24, 8, 8, 2}, 17), Tensor::full({24}, 1));
+  nn::Model taught = sample_model();
+  taught.compile({.optimizer = "adam", .loss = "sparse_categorical_crossentropy"});
+  taught.save("model.h5");
+  // [files]
+  nn::Model model = nn::load_model("model.h5");  // of Keras 1.2 to 3; a .keras, too
+  model.fit(pictures, {.epochs = 2});  // with the loss and optimizer that it was saved with
+  model.save("tuned.keras");           // Keras 3 opens it, and trains on
+  model.save_weights("tuned.weights.h5");
+  // [end]
+  CHECK(model.iterations() == 2);
+  nn::Model tuned = nn::load_model("tuned.keras"), weighed = sample_model();
+  weighed.load_weights("tuned.weights.h5");
+  CHECK(tuned.iterations() == 2);
+  check_same(model, tuned, pictures);
+  check_same(model, weighed, pictures);
+  std::filesystem::current_path(before);
+}
+
 TEST_CASE("keras files: a .json names a module, without which Keras 3 does not read it") {
   for (auto& [model, type] :
        {std::pair{sample_model(), "Sequential"}, {two_way_model(), "Model"}}) {

@@ -50,10 +50,11 @@ std::map<std::string, std::string> sections_of(const std::string& source) {
 
 }  // namespace
 
-TEST_CASE("README.md shows examples/readme.cpp") {
+TEST_CASE("README.md shows examples/readme.cpp, and a test of files") {
   const std::string program = content(root / "examples" / "readme.cpp");
   CHECK(program.size() > 100);
-  CHECK(snippets_of(content(root / "README.md")) == std::vector{program});
+  const auto sections = sections_of(content(root / "tests" / "io_keras.cpp"));
+  CHECK(snippets_of(content(root / "README.md")) == std::vector{program, sections.at("files")});
 }
 
 TEST_CASE("docs/ shows tests, each part in less than 30 lines") {
