@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "graph/error.hpp"
 
@@ -72,6 +73,47 @@ class Temporary {
   fs::path path_;
 };
 
+void write_all(int out, std::span<const std::byte> bytes, const fs::path& file) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(out, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) refused(file, "write");
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+/// What must not be replaced by a file: a pipe, /dev/stdout.
+bool is_device(const fs::path& file) {
+  struct stat status {};
+  return ::stat(file.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
+void copy_into(const fs::path& from, const fs::path& device) {
+  const Descriptor in(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor out(::open(device.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!in || !out) refused(device, "open");
+  std::vector<std::byte> part(1 << 16);
+  for (;;) {
+    const ssize_t count = ::read(*in, part.data(), part.size());
+    if (count < 0) refused(device, "write");
+    if (count == 0) return;
+    write_all(*out, std::span(part).first(static_cast<std::size_t>(count)), device);
+  }
+}
+
+/// Where the file will be: no link and no folder.
+fs::path prepared(const fs::path& file) {
+  std::error_code error;
+  const bool is_link = fs::is_symlink(file, error);
+  const fs::path resolved = is_link ? fs::weakly_canonical(file, error) : file;
+  const fs::path target = resolved.empty() ? file : resolved;
+  if (!target.has_filename() || fs::is_directory(target, error)) {
+    fail<IoError>("write: \"{}\" is {}, and must be a file's name", file.string(),
+                  file.empty() ? "empty" : "a folder");
+  }
+  return target;
+}
+
 }  // namespace
 
 void rename_durably(const fs::path& from, const fs::path& to) {
@@ -84,18 +126,20 @@ void rename_durably(const fs::path& from, const fs::path& to) {
 }
 
 void write_atomically(const fs::path& file, const std::function<void(const fs::path&)>& write) {
-  std::error_code error;
-  const bool is_link = fs::is_symlink(file, error);
-  const fs::path resolved = is_link ? fs::weakly_canonical(file, error) : file;
-  const fs::path target = resolved.empty() ? file : resolved;
-
+  if (is_device(file)) {
+    std::error_code error;
+    const Temporary temporary(fs::temp_directory_path(error) / "weft");
+    write(temporary.path());
+    return copy_into(temporary.path(), file);
+  }
+  const fs::path target = prepared(file);
   Temporary temporary(target);
   write(temporary.path());
   {
     const Descriptor written(::open(temporary.path().c_str(), O_RDONLY | O_CLOEXEC));
     if (!written) refused(target, "reopen");
     struct stat before {};
-    if (::stat(target.c_str(), &before) == 0 && S_ISREG(before.st_mode)) {
+    if (::stat(target.c_str(), &before) == 0) {
       if (::fchmod(*written, before.st_mode & 07777) != 0) refused(target, "keep the mode of");
     }
     if (::fsync(*written) != 0) refused(target, "bring to the disk");
@@ -108,15 +152,16 @@ void write_atomically(const fs::path& file,
   write_atomically(file, [&](const fs::path& temporary) {
     const Descriptor out(::open(temporary.c_str(), O_WRONLY | O_CLOEXEC));
     if (!out) refused(file, "open");
-    for (std::span<const std::byte> part : parts) {
-      while (!part.empty()) {
-        const ssize_t count = ::write(*out, part.data(), part.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) refused(file, "write");
-        part = part.subspan(static_cast<std::size_t>(count));
-      }
-    }
+    for (const std::span<const std::byte> part : parts) write_all(*out, part, file);
   });
+}
+
+void expect_writable(const fs::path& file) {
+  if (!is_device(file)) {
+    const Temporary temporary(prepared(file));
+  } else if (::access(file.c_str(), W_OK) != 0) {
+    refused(file, "write");
+  }
 }
 
 }  // namespace weft

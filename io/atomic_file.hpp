@@ -11,7 +11,8 @@ namespace weft {
 
 /// Writes a file under another name beside it, brings it to the disk, and only then gives it its
 /// name: a reader, or a power cut, meets the old file or the new one. A link is followed, and the
-/// permissions of a file that was there are kept.
+/// permissions of a file that was there are kept. A pipe, a terminal or another device stays what it
+/// is, and gets the bytes when they are all there.
 ///   write    is given the path of an empty file to fill; when it throws, what was there stays
 ///   throws   IoError naming the file and the step that the system refused; what `write` throws
 void write_atomically(const std::filesystem::path& file,
@@ -20,6 +21,9 @@ void write_atomically(const std::filesystem::path& file,
 /// The same for bytes in memory, one part after another.
 void write_atomically(const std::filesystem::path& file,
                       std::initializer_list<std::span<const std::byte>> parts);
+
+/// Throws as write_atomically would, before there is anything to write: for what takes long.
+void expect_writable(const std::filesystem::path& file);
 
 /// Renames a file or a folder, and brings its new name to the disk. Throws IoError.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);

@@ -83,9 +83,10 @@ std::string place_of(std::size_t callback, const std::string& name, std::size_t 
   return fmt::format("callbacks/{}/{}/{}", callback, name, i);
 }
 
-void write(const FitState& state, const fs::path& file) {
+void write(const FitState& state, const std::string& run, const fs::path& file) {
   Json all{{"epoch", state.epoch},      {"batch", state.batch},
            {"samples", state.samples},  {"batch_size", state.batch_size},
+           {"seed", state.seed},        {"run", run},
            {"sums", Json::array()},     {"history", json_of(state.history)},
            {"callbacks", Json::array()}};
   for (const PartialSums& partial : state.sums) all["sums"].push_back(json_of(partial));
@@ -108,7 +109,12 @@ void write(const FitState& state, const fs::path& file) {
   });
 }
 
-FitState read(const fs::path& file) {
+struct Kept {
+  FitState state;
+  std::string run;
+};
+
+Kept read(const fs::path& file) {
   const Hdf5File hdf5 = Hdf5File::open(file);
   const Hdf5Group root = hdf5.root();
   const std::string where = fmt::format("\"{}\"", file.string());
@@ -120,6 +126,7 @@ FitState read(const fs::path& file) {
                    .batch = all.at("batch").get<std::int64_t>(),
                    .samples = all.at("samples").get<std::int64_t>(),
                    .batch_size = all.at("batch_size").get<std::int64_t>(),
+                   .seed = all.at("seed").get<std::uint64_t>(),
                    .history = history_of(all.at("history"))};
     for (const Json& partial : all.at("sums")) state.sums.push_back(sums_of(partial));
     for (const Json& given : all.at("callbacks")) {
@@ -136,7 +143,7 @@ FitState read(const fs::path& file) {
       state.callbacks.push_back(std::move(callback));
     }
     if (state.epoch < 0 || state.batch < 0) fail<IoError>("it is before the beginning");
-    return state;
+    return {std::move(state), all.at("run").get<std::string>()};
   } catch (const Json::exception& error) {
     fail<IoError>("{}: it is damaged: {}", where, error.what());
   }
@@ -158,7 +165,8 @@ std::optional<Position> position_of(const std::string& name) {
 
 class Backups {
  public:
-  explicit Backups(fs::path folder) : folder_(std::move(folder)) {}
+  explicit Backups(fs::path folder, std::string run = "")
+      : folder_(std::move(folder)), run_(std::move(run)) {}
 
   /// The newest.
   std::optional<fs::path> find() const {
@@ -169,9 +177,15 @@ class Backups {
   }
   void restore(Model& model, const fs::path& backup) const {
     try {
-      FitState state = read(backup / state_name);
+      Kept kept = read(backup / state_name);
+      if (kept.run != run_) {
+        fail<ArgumentError>(
+            "BackupAndRestore: training cannot go on from \"{}\", which is of \"{}\", with \"{}\": "
+            "take another folder, or remove it to begin anew",
+            folder_.string(), kept.run, run_);
+      }
       model.load_weights(backup / weights_name);
-      model.resume = std::move(state);
+      model.resume = std::move(kept.state);
     } catch (const IoError& error) {
       fail<IoError>("BackupAndRestore: training cannot go on from {}; remove it to begin anew: {}",
                     backup.string(), error.what());
@@ -183,7 +197,7 @@ class Backups {
     fs::remove_all(temporary);
     fs::create_directories(temporary);
     model.save_weights(temporary / weights_name);
-    write(state, temporary / state_name);
+    write(state, run_, temporary / state_name);
     discard(backup);
     rename_durably(temporary, backup);
     for (const auto& [position, path] : all()) {
@@ -221,6 +235,7 @@ class Backups {
   }
 
   fs::path folder_;
+  std::string run_;
 };
 
 }  // namespace
@@ -236,7 +251,7 @@ BackupAndRestore::operator Callback() const {
     std::int64_t batches = 0;  // since the last one
     bool epoch_ended = false;
   };
-  const auto state = std::make_shared<State>(State{*this, Backups(backup_dir)});
+  const auto state = std::make_shared<State>(State{*this, Backups(backup_dir, run)});
   Callback callback;
   callback.on_train_begin = [state](Model& model) {
     state->batches = 0;

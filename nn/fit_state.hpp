@@ -33,6 +33,7 @@ struct FitState {
   int epoch = 0;                             ///< the one to go on with, from 0
   std::int64_t batch = 0;                    ///< its first batch that is not done yet, from 0
   std::int64_t samples = 0, batch_size = 0;  ///< of the data, and of a batch
+  std::uint64_t seed = 0;                    ///< of FitOptions
   std::vector<PartialSums> sums{};           ///< of this epoch's batches before
   History history{};                         ///< of the epochs before
   std::vector<CallbackState> callbacks{};    ///< of those that have a state, in their order

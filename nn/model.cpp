@@ -3,6 +3,7 @@
 #include "nn/model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "graph/print.hpp"
@@ -320,6 +321,18 @@ std::vector<Tensor> Model::get_weights() {
   std::vector<Tensor> values;
   for (const Weight& weight : weights_) values.push_back(variables_.get(weight.name));
   return values;
+}
+
+std::optional<std::string> Model::find_not_finite() {
+  build();
+  for (const Weight& weight : weights_) {
+    const Tensor value = variables_.get(weight.name);
+    // A sum is finite unless one of them is not, in f64.
+    double sum = 0;
+    for (const float number : value.data<float>()) sum += std::abs(static_cast<double>(number));
+    if (!std::isfinite(sum)) return weight.name;
+  }
+  return std::nullopt;
 }
 
 void Model::set_weights(std::span<const Tensor> values) {

@@ -257,6 +257,9 @@ class Model {
   std::vector<Tensor> get_weights();
   /// Throws ShapeError if their number or a shape differs.
   void set_weights(std::span<const Tensor> values);
+  /// The first weight with a NaN or an infinity, or nothing. Relu makes 0 of a NaN, so that the loss
+  /// may stay finite while a layer before it is lost; fit looks after each epoch, and warns once.
+  std::optional<std::string> find_not_finite();
   std::int64_t count_params();
   /// Without the batch. Throws ArgumentError if there are several outputs.
   Shape output_shape();

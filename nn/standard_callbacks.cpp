@@ -63,7 +63,7 @@ class Monitor {
       std::vector<std::string> names;
       for (const auto& [name, value] : logs) names.push_back(name);
       std::cerr << fmt::format(
-          "{}: there is no \"{}\" in the logs, so it does nothing; there are: {}\n", who_, name_,
+          "{}: there is no \"{}\" in the logs, so it is not heeded; there are: {}\n", who_, name_,
           fmt::join(names, ", "));
       warned_ = true;
     }
@@ -103,7 +103,11 @@ std::vector<Tensor> copies_of(std::vector<Tensor> tensors) {
 }
 
 void make_folder_of(const fs::path& file) {
-  if (file.has_parent_path()) fs::create_directories(file.parent_path());
+  std::error_code error;
+  if (file.has_parent_path()) fs::create_directories(file.parent_path(), error);
+  if (error) {
+    fail<IoError>("the folder of \"{}\" cannot be made: {}", file.string(), error.message());
+  }
 }
 
 }  // namespace
@@ -305,8 +309,9 @@ ReduceLROnPlateau::operator Callback() const {
       return;
     }
     if (state->cooldown > 0 || ++state->wait < given.patience) return;
+    // In f32, as it is kept: 0.001 would be more than a min_lr of 0.001.
     const double before = model.learning_rate();
-    if (!(before > given.min_lr)) return;
+    if (!(static_cast<float>(before) > static_cast<float>(given.min_lr))) return;
     const double rate = std::max(before * given.factor, given.min_lr);
     model.set_learning_rate(rate);
     say(given.verbose, "\nEpoch {}: ReduceLROnPlateau reducing learning rate to {}.\n", epoch + 1,
@@ -355,35 +360,38 @@ CSVLogger::operator Callback() const {
     CSVLogger given;
     std::ofstream file{};
     std::vector<std::string> columns{};
-    bool header = true;
+    bool goes_on = false, header = true;
   };
   auto state = std::make_shared<State>();
   state->given = *this;
   Callback callback;
-  callback.on_train_begin = [state](Model&) {
-    const fs::path file = state->given.filename;
-    make_folder_of(file);
-    std::error_code ignored;
-    const bool goes_on = state->given.append && fs::exists(file, ignored);
-    state->header = !goes_on || fs::file_size(file, ignored) == 0;
-    state->columns.clear();
-    state->file = std::ofstream(file, goes_on ? std::ios::app : std::ios::trunc);
-    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", file.string());
-  };
   const auto size = [state] {
     std::error_code error;
     const std::uintmax_t bytes = fs::file_size(state->given.filename, error);
     return error ? 0 : bytes;
+  };
+  callback.on_train_begin = [state](Model&) {
+    state->columns.clear();
+    state->goes_on = state->given.append;
+    state->file = std::ofstream();
   };
   callback.state = [size] {
     return CallbackState{.numbers = {{"bytes", static_cast<double>(size())}}};
   };
   // Lines of epochs that are gone through once more would stand there twice.
   callback.set_state = [state, size](Model&, const CallbackState& kept) {
+    state->goes_on = true;
     const auto bytes = static_cast<std::uintmax_t>(kept.number("bytes"));
-    if (!state->given.append || size() <= bytes) return;
-    fs::resize_file(state->given.filename, bytes);
-    state->header = bytes == 0;
+    if (size() > bytes) fs::resize_file(state->given.filename, bytes);
+  };
+  // Not before: until then it is not known whether training is resumed.
+  callback.on_epoch_begin = [state, size](Model&, int) {
+    if (state->file.is_open()) return;
+    const fs::path file = state->given.filename;
+    make_folder_of(file);
+    state->header = !state->goes_on || size() == 0;
+    state->file = std::ofstream(file, state->goes_on ? std::ios::app : std::ios::trunc);
+    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", file.string());
   };
   callback.on_epoch_end = [state](Model&, int epoch, Logs& logs) {
     const std::string& separator = state->given.separator;
@@ -424,6 +432,13 @@ TerminateOnNaN::operator Callback() const {
   callback.on_train_batch_end = [](Model& model, std::int64_t batch, Logs& logs) {
     if (std::isfinite(logs["loss"])) return;
     std::cout << fmt::format("Batch {}: Invalid loss, terminating training\n", batch);
+    model.stop_training = true;
+  };
+  callback.on_epoch_end = [](Model& model, int epoch, Logs&) {
+    const auto weight = model.find_not_finite();
+    if (!weight) return;
+    std::cout << fmt::format("Epoch {}: \"{}\" is not finite, terminating training\n", epoch + 1,
+                             *weight);
     model.stop_training = true;
   };
   return callback;

@@ -15,9 +15,8 @@
 namespace weft::nn {
 
 // What several of them have in common:
-//   monitor  a name in the logs: "loss", "val_accuracy". Where it is not there, nothing is done,
-//   and a
-//            warning is written once
+//   monitor  a name in the logs: "loss", "val_accuracy". Where it is not there, it is not heeded, and
+//            a warning is written once
 //   mode     "min" or "max": which way is better. "auto" sees it from the name. An ArgumentError is
 //            thrown where that does not say it, and for other words
 //   verbose  1 says what was done, on std::cout
@@ -83,7 +82,7 @@ struct LearningRateScheduler {
 struct CSVLogger {
   std::string filename;
   std::string separator = ",";
-  bool append = false;  ///< go on with a file that is there
+  bool append = false;  ///< go on with a file that is there; training that is resumed does
   operator Callback() const;
 };
 
@@ -106,7 +105,8 @@ struct TensorBoard {
   operator Callback() const;
 };
 
-/// Stops at once when the loss is no number any more, or infinite.
+/// Stops at once when the loss is no number any more, or infinite, and at the end of an epoch when a
+/// weight is (Model::find_not_finite).
 struct TerminateOnNaN {
   operator Callback() const;
 };
@@ -114,7 +114,8 @@ struct TerminateOnNaN {
 /// Keeps the state of training on the disk, so that a fit that was killed goes on from there when
 /// it is started again, with the same data, options, callbacks and seeds, and ends as if it had not
 /// been: with the same weights, to the last bit, the same history, and what other callbacks
-/// remember, such as the best weights so far. At the end of training the state is removed.
+/// remember, such as the best weights so far. At the end of training the state is removed. A state
+/// of other callbacks, metrics, seed or `run` is refused (ArgumentError); data are not compared.
 /// It is defined in io/backup.cpp, which must be linked (weft::weft has it).
 ///   throws  ArgumentError when it is made, for no backup_dir and a save_freq below 1; IoError when
 ///           it writes, and for a state that cannot be read
@@ -122,6 +123,8 @@ struct BackupAndRestore {
   std::string backup_dir;                   ///< made if need be, for nothing else
   std::optional<std::int64_t> save_freq{};  ///< batches; nothing: at the end of each epoch
   bool delete_checkpoint = true;            ///< else remove() does it
+  std::string
+      run{};  ///< what is trained on what, in the caller's words; for no other is it resumed
   /// Asked after each batch: shall the state be kept now, since the program is about to end?
   std::function<bool()> save_now{};
   operator Callback() const;

@@ -1,6 +1,7 @@
 // The loops of fit, evaluate and predict.
 #include <algorithm>
 #include <cstring>
+#include <iostream>
 #include <numeric>
 #include <utility>
 
@@ -35,6 +36,18 @@ void expect_at_least(std::int64_t least, std::string_view call, std::string_view
   if (number < least) {
     fail<ArgumentError>("{}: {} must be at least {}, not {}", call, what, least, number);
   }
+}
+
+/// Says that weights are lost, which the loss may hide. Returns whether they are.
+bool warn_if_lost(Model& model, int epoch) {
+  const auto weight = model.find_not_finite();
+  if (!weight) return false;
+  std::cerr << fmt::format(
+      "\nfit: after epoch {}, \"{}\" holds numbers that are not finite: take a lower learning "
+      "rate, "
+      "or look for such numbers in the data\n",
+      epoch + 1, *weight);
+  return true;
 }
 
 /// Seed and step as the key of a step's random numbers; each replica's seed is another.
@@ -289,12 +302,14 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
                       .batch = batch,
                       .samples = train.size(),
                       .batch_size = options.batch_size,
+                      .seed = options.seed,
                       .sums = batch > 0 ? partial_sums() : std::vector<PartialSums>(),
                       .history = history,
                       .callbacks = states_of(options.callbacks)};
     };
     notify(options.callbacks, &Callback::on_state, *this, state);
   };
+  bool warned = false;
   for (int epoch = start.epoch; epoch < options.epochs && !stop_training; ++epoch) {
     notify(options.callbacks, &Callback::on_epoch_begin, *this, epoch);
     progress.begin(steps, options.epochs > 1 ? fmt::format("Epoch {}/{}", epoch + 1, options.epochs)
@@ -329,6 +344,7 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
       for (const auto& [name, value] : validated) logs.set("val_" + name, value);
     }
     notify(options.callbacks, &Callback::on_epoch_end, *this, epoch, logs);
+    if (!warned) warned = warn_if_lost(*this, epoch);
     history.append(epoch, logs);
     progress.finish(logs);
     notify_state(epoch + 1, 0);
@@ -347,6 +363,10 @@ FitState Model::resume_fit(const FitOptions& options, std::int64_t samples) {
         "fit: training broke off in an epoch of {} samples in batches of {}, and cannot go on with "
         "{} in batches of {}",
         state.samples, state.batch_size, samples, options.batch_size);
+  }
+  if (state.seed != options.seed) {
+    fail<ArgumentError>("fit: training broke off with the seed {}, and cannot go on with {}",
+                        state.seed, options.seed);
   }
   set_states(*this, options.callbacks, state.callbacks);
   return state;

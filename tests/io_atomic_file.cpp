@@ -1,6 +1,8 @@
 #include "io/atomic_file.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "graph/error.hpp"
 #include "tests/io_files.hpp"
@@ -61,8 +63,43 @@ TEST_CASE("write_atomically: says what the system refused") {
                          {"cannot create", "no folder/a", "No such file or directory"});
   fs::create_directory(folder / "d");
   check_message<IoError>([&] { write_atomically(folder / "d", {bytes_of("x")}); },
-                         {"cannot replace", "/d\""});
+                         {"/d\" is a folder"});
+  check_message<IoError>([&] { write_atomically("", {bytes_of("x")}); }, {"is empty"});
   CHECK(entries(folder.path()) == 1);
+}
+
+TEST_CASE("write_atomically: a pipe or another device gets the bytes, and stays") {
+  TemporaryFolder folder;
+  const fs::path pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  write_atomically(pipe, {bytes_of("one "), bytes_of("two")});
+  CHECK_THROWS_AS(write_atomically(pipe, [](const fs::path&) { throw std::runtime_error("no"); }),
+                  std::runtime_error);
+  char got[16];
+  CHECK(std::string(got, static_cast<std::size_t>(::read(reader, got, sizeof got))) == "one two");
+  ::close(reader);
+  CHECK(fs::is_fifo(pipe));
+  CHECK(entries(folder.path()) == 1);
+  fs::create_symlink("/dev/full", folder / "full");  // a link, so that no mistake here replaces it
+  check_message<IoError>([&] { write_atomically(folder / "full", {bytes_of("x")}); },
+                         {"cannot write", "full", "No space left"});
+  CHECK(fs::is_character_file("/dev/full"));
+}
+
+TEST_CASE("expect_writable: says what write_atomically would") {
+  TemporaryFolder folder;
+  put(folder / "old", "old");
+  fs::create_directory(folder / "d");
+  CHECK_NOTHROW(expect_writable(folder / "old"));
+  CHECK_NOTHROW(expect_writable(folder / "new"));
+  CHECK_NOTHROW(expect_writable("/dev/null"));
+  check_message<IoError>([&] { expect_writable(folder / "none" / "a"); },
+                         {"cannot create", "No such file or directory"});
+  check_message<IoError>([&] { expect_writable(folder / "d"); }, {"is a folder"});
+  CHECK(content(folder / "old") == "old");
+  CHECK(entries(folder.path()) == 2);
 }
 
 }  // namespace

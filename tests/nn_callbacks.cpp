@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 
 #include "io/model_files.hpp"
@@ -200,6 +201,53 @@ TEST_CASE("callbacks: a loss that is no number ends training in its batch") {
   CHECK(batches == 2);
 }
 
+/// What is said on a stream meanwhile.
+class Said {
+ public:
+  explicit Said(std::ostream& stream) : stream_(stream), before_(stream.rdbuf(text_.rdbuf())) {}
+  ~Said() { stream_.rdbuf(before_); }
+  std::string text() const { return text_.str(); }
+
+ private:
+  std::ostream& stream_;
+  std::ostringstream text_{};
+  std::streambuf* before_;
+};
+
+TEST_CASE(
+    "callbacks: a weight that is no number is said, and ends training, whatever the loss is") {
+  const Data data;
+  Tensor x = data.x.clone();
+  x.data<float>()[4] = NAN;  // relu makes 0 of what follows from it
+  const auto lost = [&](std::vector<nn::Callback> callbacks) {
+    nn::Model model = small_model();
+    const nn::History history =
+        model.fit(x, data.y, {.epochs = 3, .verbose = 0, .callbacks = std::move(callbacks)});
+    CHECK(std::isfinite(history["loss"].back()));
+    CHECK(model.find_not_finite() == "dense/kernel");
+    return history.epoch.size();
+  };
+  nn::Model sound = small_model();
+  CHECK(sound.find_not_finite() == std::nullopt);
+  const Said warned(std::cerr), said(std::cout);
+  CHECK(lost({}) == 3);
+  CHECK(warned.text() ==
+        "\nfit: after epoch 1, \"dense/kernel\" holds numbers that are not finite: take a lower "
+        "learning rate, or look for such numbers in the data\n");
+  CHECK(lost({nn::TerminateOnNaN{}}) == 1);
+  CHECK(said.text() == "Epoch 1: \"dense/kernel\" is not finite, terminating training\n");
+}
+
+TEST_CASE("callbacks: a learning rate at its least is not reduced again") {
+  const Said said(std::cout);
+  nn::Model model = small_model();
+  fit(model, 8,
+      {course("a", {1, 1, 1, 1, 1, 1, 1, 1}),
+       nn::ReduceLROnPlateau{
+           .monitor = "a", .patience = 1, .verbose = 1, .mode = "min", .min_lr = 0.001}});
+  CHECK(said.text() == "\nEpoch 2: ReduceLROnPlateau reducing learning rate to 0.001.\n");
+}
+
 struct Killed {};
 
 /// Throws behind all other callbacks, when so many batches are done.
@@ -251,7 +299,7 @@ TEST_CASE("callbacks: training that breaks off in any batch goes on as if it had
 TEST_CASE("callbacks: training that breaks off goes on with what callbacks remember") {
   const TemporaryFolder folder;
   const std::string place = (folder / "backup").string();
-  const auto callbacks = [&](const std::string& name) {
+  const auto callbacks = [&](const std::string& name, bool append = false) {
     return std::vector<nn::Callback>{
         course("a", {5, 3, 2, 4, 4, 4, 4, 4, 4, 4}),
         nn::EarlyStopping{
@@ -260,7 +308,7 @@ TEST_CASE("callbacks: training that breaks off goes on with what callbacks remem
         nn::LearningRateScheduler{[](int, double rate) { return 0.9 * rate; }},
         nn::ModelCheckpoint{(folder / (name + ".h5")).string(),
                             {.monitor = "a", .save_best_only = true, .mode = "min"}},
-        nn::CSVLogger{.filename = (folder / (name + ".csv")).string(), .append = true}};
+        nn::CSVLogger{.filename = (folder / (name + ".csv")).string(), .append = append}};
   };
   const auto text = [&](const std::string& name) {
     std::ifstream in(folder / name, std::ios::binary);
@@ -274,7 +322,9 @@ TEST_CASE("callbacks: training that breaks off goes on with what callbacks remem
     const nn::BackupAndRestore backup{.backup_dir = place, .save_freq = 2};
     std::filesystem::remove(folder / "broken.h5");
     std::filesystem::remove(folder / "broken.csv");
-    std::vector<nn::Callback> some = callbacks("broken"), again = callbacks("broken");
+    const bool append = killed_at % 4 == 1;  // it goes on in the same file, either way
+    std::vector<nn::Callback> some = callbacks("broken", append),
+                              again = callbacks("broken", append);
     some.push_back(backup);
     some.push_back(kill_after(killed_at));
     again.push_back(backup);
@@ -311,6 +361,20 @@ TEST_CASE("callbacks: a state that training cannot go on from is an error that s
       fit(model, 4, {backup, nn::EarlyStopping{.monitor = "loss"}}),
       "fit: 0 callbacks remembered something when training broke off, but 1 of those "
       "given now do; to go on, they must be the same",
+      ArgumentError);
+  CHECK_THROWS_WITH_AS(
+      model.fit(data.x, data.y,
+                {.epochs = 4, .batch_size = 8, .verbose = 0, .callbacks = {backup}, .seed = 8}),
+      "fit: training broke off with the seed 7, and cannot go on with 8", ArgumentError);
+  nn::BackupAndRestore other = backup;
+  other.run = "digits";
+  CHECK_THROWS_WITH_AS(
+      fit(model, 4, {other}),
+      fmt::format("BackupAndRestore: training cannot go on from \"{}\", which is of "
+                  "\"\", with \"digits\": take another folder, or remove it to begin "
+                  "anew",
+                  backup.backup_dir)
+          .c_str(),
       ArgumentError);
   nn::Model measured = small_model();
   measured.compile({.optimizer = nn::Adam{}, .loss = "mse", .metrics = {"mae"}});

@@ -301,6 +301,20 @@ TEST_CASE("program: Ctrl-C ends training after the batch, with what was asked to
   CHECK_NOTHROW(nn::load_model(s.at("best.h5")));
 }
 
+TEST_CASE("program: a checkpoint of before is not what was reached") {
+  const Sample s(1 << 16);
+  put(s.at("best.h5"), "of before");
+  // An epoch of 65,536 batches; the summary is out before the first of them.
+  Program program(
+      s.train({"--epochs", "1000", "--batch-size", "1", "--checkpoint", s.at("best.h5")}));
+  REQUIRE(program.says("Total params"));
+  program.kill(SIGINT);
+  CHECK(program.code() == 130);
+  if (content(s.at("best.h5")) == "of before") {  // else an epoch was done
+    CHECK(program.err().find("nothing was saved") != std::string::npos);
+  }
+}
+
 TEST_CASE("program: broken off by Ctrl-C and started again, training ends as if it had not been") {
   const Sample s(4096);
   const auto arguments = [&](const std::string& model, const std::string& state) {
@@ -322,6 +336,9 @@ TEST_CASE("program: broken off by Ctrl-C and started again, training ends as if 
     done = lines_of(program.out()).size();
   }
   CHECK(fs::exists(s.at("broken")));
+  std::vector<std::string> other = arguments("broken.h5", "broken");
+  other.insert(other.end(), {"--seed", "7"});
+  check_fails(1, other, {"cannot go on from", s.at("broken"), "--seed 1", "--seed 7", "remove it"});
   const auto rest = lines_of(check_done(arguments("broken.h5", "broken")));
   CHECK(done > 0);
   CHECK(rest[0]["epoch"] == done + 1);  // it went on, and did not begin anew
@@ -364,6 +381,17 @@ TEST_CASE("program: what is wrong about training, said before it begins") {
   check_fails(2, s.train({"--epochs", "0"}), {"--epochs"});
   check_fails(2, {"train", "--data", s.at("data"), "--save", "m.onnx"},
               {"--save", "m.onnx", ".h5"});
+  const auto saving = [&](const std::string& file) {
+    return std::vector<std::string>{"train",  "--model", s.at("m.json"), "--data", s.at("data"),
+                                    "--save", file};
+  };
+  check_fails(2, saving("m.weights.h5"), {"--save", ".h5 or .hdf5 or .keras"});
+  check_fails(2, saving(""), {"--save", ".h5"});
+  fs::create_directory(s.at("folder.h5"));
+  check_fails(1, saving(s.at("folder.h5")), {"folder.h5\" is a folder"});
+  check_fails(1, saving(s.at("m.json/m.h5")), {"m.json/m.h5", "cannot be made"});
+  check_fails(2, s.train({"--learning-rate", "nan"}), {"nan", "above 0"});
+  check_fails(2, s.train({"--learning-rate", "-1"}), {"-1", "above 0"});
   check_fails(2, s.train({"--plot", "m.jpg"}), {"--plot", ".png or .svg"});
   check_fails(2, s.train({"--checkpoint", "best"}), {"--checkpoint", ".keras"});
   check_fails(2, s.train({"--json", "--quiet"}), {"--json"});
@@ -382,6 +410,15 @@ TEST_CASE("program: what is wrong about training, said before it begins") {
   check_fails(2, {"predict", s.at("m.h5")}, {"either pictures", "--input"});
   check_fails(1, {"predict", s.at("m.h5"), s.at("none.png")}, {"none.png", "no such file"});
   check_fails(1, {"predict", s.at("m.h5"), s.at("m.json")}, {"neither PNG nor JPEG"});
+  write_png(s.at("p.png"), squares({1}, 4).reshaped({12, 12, 1}));
+  const Outcome some = run({"predict", s.at("m.h5"), s.at("none.png"), s.at("p.png")});
+  CHECK(some.code == 1);
+  CHECK(some.out.starts_with(s.at("p.png") + ":"));
+  CHECK(some.err.find("none.png") != std::string::npos);
+  CHECK(some.err.find("1 of 2 pictures could not be read") != std::string::npos);
+  // Options with lists do not take what follows them.
+  CHECK(check_done({"predict", "--classes", "a,b,c,d", s.at("m.h5"), s.at("p.png")})
+            .starts_with(s.at("p.png") + ":"));
   check_fails(2, {"predict", s.at("m.h5"), "x.png", "--classes", "a,b"}, {"4 classes", "2 names"});
   check_fails(2, {"draw", s.at("m.h5"), "-o", s.at("m.txt")}, {"m.txt"});
   check_fails(2, {"completion", "tcsh"}, {"tcsh", "bash"});

@@ -81,10 +81,20 @@ void predict_pictures(const Given& given, nn::Model& model) {
       throw UsageError(error.what());
     }
   }();
+  std::vector<std::int64_t> sizes{1};
+  sizes.insert(sizes.end(), input.begin(), input.end());
+  std::size_t unread = 0;
   for (const std::string& file : given.images) {
-    std::vector<std::int64_t> sizes{1};
-    sizes.insert(sizes.end(), input.begin(), input.end());
-    const Tensor x = picture(given, file, input).reshaped(Shape(sizes));
+    Tensor x;
+    try {
+      x = picture(given, file, input).reshaped(Shape(sizes));
+    } catch (const IoError& error) {
+      if (given.images.size() == 1) throw;
+      // The others are answered all the same.
+      fmt::print(stderr, "weft: {}\n", error.what());
+      ++unread;
+      continue;
+    }
     const Tensor y =
         model.predict(nn::Dataset(x).scaled(static_cast<float>(given.scale)), {.verbose = 0});
     const std::vector<float> numbers = classes.probabilities(y.data<float>());
@@ -110,6 +120,9 @@ void predict_pictures(const Given& given, nn::Model& model) {
     }
     print(line + "\n");
   }
+  if (unread > 0) {
+    fail<IoError>("{} of {} pictures could not be read", unread, given.images.size());
+  }
 }
 
 void predict(const Given& given) {
@@ -133,10 +146,13 @@ void add_predict(CLI::App& app) {
   command->add_option("IMAGE", given->images,
                       "PNG or JPEG files. For a model of MNIST's size, a digit is made bright on "
                       "dark, scaled and centred as MNIST's are");
-  CLI::Option* input = command->add_option("--input", given->inputs,
-                                           "One .npy for each input, in the model's order");
-  CLI::Option* output = command->add_option("--output", given->outputs,
-                                            "One .npy for each output, in the model's order");
+  CLI::Option* input =
+      command->add_option("--input", given->inputs, "One .npy for each input, in the model's order")
+          ->allow_extra_args(false);
+  CLI::Option* output =
+      command
+          ->add_option("--output", given->outputs, "One .npy for each output, in the model's order")
+          ->allow_extra_args(false);
   input->needs(output);
   output->needs(input);
   command->add_option("--batch-size", given->batch_size, "Samples at a time")
@@ -145,7 +161,9 @@ void add_predict(CLI::App& app) {
   command->add_option("--top", given->top, "How many classes to print")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  command->add_option("--classes", given->classes, "Their names, a,b,c")->delimiter(',');
+  command->add_option("--classes", given->classes, "Their names, a,b,c")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--scale", given->scale, "What pixels, 0 to 255, are multiplied by")
       ->capture_default_str();
   command->add_flag("--plain", given->plain, "Take pictures of digits as they are");

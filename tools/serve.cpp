@@ -73,7 +73,8 @@ void add_serve(CLI::App& app) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   command->add_option("--classes", server.classes, "Names of the outputs, separated by commas")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command
       ->add_option("--scale", server.scale,
                    "Factor from pixels, 0 to 255, to what the model takes; 1/255, as in the "

@@ -2,10 +2,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "graph/error.hpp"
+#include "io/atomic_file.hpp"
 #include "io/model_files.hpp"
 #include "io/plot.hpp"
 #include "nn/nn.hpp"
@@ -18,6 +21,7 @@
 namespace weft::tools {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct Given {
@@ -52,7 +56,11 @@ void add_options(CLI::App& command, Given& given) {
   command.add_option("--optimizer", given.optimizer,
                      "adam, sgd, rmsprop, ...; by default that of the model's file, or adam");
   command.add_option("--learning-rate", given.learning_rate, "By default the optimizer's")
-      ->check(CLI::PositiveNumber);
+      ->check([](const std::string& text) {
+        double rate = 0;
+        const bool right = CLI::detail::lexical_cast(text, rate) && std::isfinite(rate) && rate > 0;
+        return right ? "" : "\"" + text + "\" is no number above 0, such as 0.001";
+      });
   command.add_option("--loss", given.loss,
                      "categorical_crossentropy, mse, ...; by default that of the model's file, or "
                      "what fits its output");
@@ -128,10 +136,32 @@ Json json_of(const nn::Logs& logs) {
   return json;
 }
 
+/// All options that change what training comes to, but for the number of epochs: more may follow.
+std::string run_of(const Given& given) {
+  const DataOptions& data = given.data;
+  std::string run = fmt::format("--model {} --data {} --scale {} --validation-split {}",
+                                given.model, data.data, data.scale, data.validation_split);
+  const auto add = [&](const char* option, const auto& value, bool is_given) {
+    if (is_given) run += fmt::format(" {} {}", option, value);
+  };
+  add("--weights", given.weights, !given.weights.empty());
+  add("--batch-size", given.batch_size, true);
+  add("--optimizer", given.optimizer, !given.optimizer.empty());
+  add("--learning-rate", given.learning_rate, given.learning_rate > 0);
+  add("--loss", given.loss, !given.loss.empty());
+  add("--early-stopping", given.early_stopping, given.early_stopping > 0);
+  add("--checkpoint", given.checkpoint, !given.checkpoint.empty());
+  add("--log", given.log, !given.log.empty());
+  if (given.augment) run += " --augment";
+  add("--seed", given.seed, true);
+  return run;
+}
+
 nn::BackupAndRestore backup(const Given& given) {
   return {.backup_dir = given.resume,
           .save_freq = given.resume_freq,
           .delete_checkpoint = false,  // until the model is saved
+          .run = run_of(given),
           .save_now = InterruptGuard::stops};
 }
 
@@ -150,7 +180,7 @@ std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
         nn::ModelCheckpoint{given.checkpoint, {.monitor = monitor, .save_best_only = true}});
   }
   if (!given.log.empty()) {
-    all.push_back(nn::CSVLogger{.filename = given.log, .append = resumes(given)});
+    all.push_back(nn::CSVLogger{.filename = given.log});
   }
   if (!given.tensorboard.empty()) all.push_back(nn::TensorBoard{.log_dir = given.tensorboard});
   if (given.json) {
@@ -167,14 +197,33 @@ void check_endings(const Given& given) {
   const auto check = [](const char* option, const std::string& file,
                         std::initializer_list<const char*> endings) {
     for (const char* ending : endings) {
-      if (file.empty() || file.ends_with(ending)) return;
+      if (file.ends_with(ending) && !file.ends_with(".weights.h5")) return;
     }
     throw UsageError(
         fmt::format("{}: \"{}\" must end with {}", option, file, fmt::join(endings, " or ")));
   };
   check("--save", given.save, {".h5", ".hdf5", ".keras"});
-  check("--checkpoint", given.checkpoint, {".h5", ".hdf5", ".keras"});
-  check("--plot", given.plot, {".png", ".svg"});
+  if (!given.checkpoint.empty()) {
+    check("--checkpoint", given.checkpoint, {".h5", ".hdf5", ".keras"});
+  }
+  if (!given.plot.empty()) check("--plot", given.plot, {".png", ".svg"});
+}
+
+/// What is written after hours must not fail for a name that cannot be written.
+void prepare_file(const fs::path& file) {
+  std::error_code error;
+  if (file.has_parent_path()) fs::create_directories(file.parent_path(), error);
+  if (error) {
+    fail<IoError>("the folder of \"{}\" cannot be made: {}", file.string(), error.message());
+  }
+  expect_writable(file);
+}
+
+/// When a file was written; nothing if it is not there.
+std::optional<fs::file_time_type> written(const fs::path& file) {
+  std::error_code error;
+  const auto time = fs::last_write_time(file, error);
+  return error ? std::nullopt : std::optional(time);
 }
 
 void train(const Given& given) {
@@ -182,10 +231,12 @@ void train(const Given& given) {
   set_threads(given.threads);
   nn::Model model = model_of(given);
   const Data data = given.data.load(model);
+  if (data.train.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
   compile(model, given, data);
+  prepare_file(given.save);
+  if (!given.plot.empty()) prepare_file(given.plot);
   nn::Dataset samples = fitting(data.train, model);
   const nn::Dataset test = fitting(data.test, model);
-  if (samples.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
   if (given.augment) {
     samples = samples.augmented({.rotation = 0.03,
                                  .height_shift = 0.08,
@@ -207,6 +258,7 @@ void train(const Given& given) {
   }
   all.push_back(InterruptGuard::callback());
   nn::History history;
+  const auto checkpoint = written(given.checkpoint);
   try {
     const InterruptGuard guard;
     history = model.fit(samples, {.epochs = given.epochs,
@@ -216,7 +268,10 @@ void train(const Given& given) {
                                   .callbacks = std::move(all),
                                   .seed = given.seed});
   } catch (const Interrupted&) {
-    const std::string kept = given.resume.empty() ? given.checkpoint : given.resume;
+    const bool has_checkpoint = written(given.checkpoint) != checkpoint;
+    const std::string kept = !given.resume.empty() ? given.resume
+                             : has_checkpoint      ? given.checkpoint
+                                                   : "";
     throw Interrupted(kept.empty() ? "stopped; nothing was saved"
                                    : fmt::format("stopped; what was reached is in {}", kept));
   }
