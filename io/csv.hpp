@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,9 @@ struct CsvOptions {
   /// The column of targets: its name in the first line, or its number counted from 0, or from the
   /// end: "-1" is the last one. Empty: no targets.
   std::string target = "-1";
-  bool header = true;  ///< does the first line have names?
+  /// Does the first line have names? Unset: it has, unless all its fields but the target are
+  /// numbers; and it has if `target` is a name.
+  std::optional<bool> header{};
   char delimiter = ',';
   bool classes = false;  ///< targets are classes even if they look like numbers
 };
@@ -26,8 +29,8 @@ struct CsvTable {
       classes;  ///< if targets are words, or asked for: sorted, class 0, 1, ...
 };
 
-/// Reads a table, quoted as RFC 4180 says. All of it must be numbers, but for targets, which are
-/// classes if one of them is none.
+/// Reads a table, quoted as RFC 4180 says. All of it must be finite numbers, but for targets, which may
+/// all be words: classes. A number too small for f32 is 0.
 ///   throws  IoError for a file that is missing, empty, or not rectangular, naming the line, and
 ///           for a field of x that is no number; ArgumentError for a target that is no column
 CsvTable load_csv(const std::filesystem::path& file, const CsvOptions& options = {});

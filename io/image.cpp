@@ -67,6 +67,30 @@ std::vector<unsigned char> bytes_of(std::string_view who, const fs::path& file) 
   return bytes;
 }
 
+/// A picture [H,W,1 to 4], of which the last channel of 2 or 4 is opacity, before white and in
+/// colour or grey: the luma of ITU-R BT.601, which JPEG has, too.
+Tensor opaque(const Tensor& stored, bool color) {
+  const Shape& shape = stored.shape();
+  const auto channels = static_cast<std::size_t>(shape[2]);
+  const bool has_color = channels >= 3, has_alpha = channels % 2 == 0;
+  Tensor image(Type{DType::u8, {shape[0], shape[1], color ? 3 : 1}});
+  auto to = image.data<std::uint8_t>().begin();
+  const auto from = stored.data<std::uint8_t>();
+  for (std::size_t at = 0; at < from.size(); at += channels) {
+    const unsigned alpha = has_alpha ? from[at + channels - 1] : 255;
+    std::array<unsigned, 3> rgb{};
+    for (std::size_t c = 0; c < rgb.size(); ++c) {
+      rgb[c] = (from[at + (has_color ? c : 0)] * alpha + 255 * (255 - alpha) + 127) / 255;
+    }
+    if (color) {
+      to = std::ranges::copy(rgb, to).out;
+    } else {
+      *to++ = static_cast<std::uint8_t>((299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000);
+    }
+  }
+  return image;
+}
+
 /// Numbers in EXIF data, of either byte order; 0 where the data end.
 struct Exif {
   std::span<const unsigned char> bytes;
@@ -164,7 +188,9 @@ Tensor read_image(const fs::path& file, int channels) {
   std::array<char, 4> start{};
   if (!in.read(start.data(), start.size())) {
     fail<IoError>("read_image: cannot read \"{}\": {}", file.string(),
-                  fs::exists(file) ? "it has less than 4 bytes" : "there is no such file");
+                  fs::is_directory(file) ? "it is a folder, not a picture"
+                  : fs::exists(file)     ? "it has less than 4 bytes"
+                                         : "there is no such file");
   }
   if (std::memcmp(start.data(), "\x89PNG", 4) == 0) return read_png(file, channels);
   if (std::memcmp(start.data(), "\xff\xd8\xff", 3) == 0) return read_jpeg(file, channels);
@@ -230,13 +256,16 @@ Tensor read_png(const fs::path& file, int channels) {
   };
   if (png_image_begin_read_from_file(&png.image, file.c_str()) == 0) refuse();
   check_pixels("read_png", file, png.image.width, png.image.height);
-  const bool color =
-      channels == 0 ? (png.image.format & PNG_FORMAT_FLAG_COLOR) != 0 : channels == 3;
-  png.image.format = color ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-  Tensor image(Type{DType::u8, {png.image.height, png.image.width, color ? 3 : 1}});
-  const png_color white{255, 255, 255};
-  if (png_image_finish_read(&png.image, &white, image.bytes(), 0, nullptr) == 0) refuse();
-  return image;
+  const bool has_color = (png.image.format & PNG_FORMAT_FLAG_COLOR) != 0;
+  const bool has_alpha = (png.image.format & PNG_FORMAT_FLAG_ALPHA) != 0;
+  const bool color = channels == 0 ? has_color : channels == 3;
+  png.image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // else libpng takes 16 bits for linear light
+  png.image.format = has_color ? (has_alpha ? PNG_FORMAT_RGBA : PNG_FORMAT_RGB)
+                               : (has_alpha ? PNG_FORMAT_GA : PNG_FORMAT_GRAY);
+  Tensor stored(Type{
+      DType::u8, {png.image.height, png.image.width, (has_color ? 3 : 1) + (has_alpha ? 1 : 0)}});
+  if (png_image_finish_read(&png.image, nullptr, stored.bytes(), 0, nullptr) == 0) refuse();
+  return color == has_color && !has_alpha ? stored : opaque(stored, color);
 }
 
 void write_png(const fs::path& file, const Tensor& given) {

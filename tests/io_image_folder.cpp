@@ -221,6 +221,42 @@ TEST_CASE("image folders: what is wrong") {
   check_message<ArgumentError>([&] { load_image_folder(folder.path(), {.channels = 4}); }, {"4"});
 }
 
+TEST_CASE("png: 16 bits, grey of colours, and what is transparent, in sRGB") {
+  const TemporaryFolder folder;
+  const auto bytes = [&](const std::vector<unsigned char>& file, int channels) {
+    put(folder / "a.png", std::string(file.begin(), file.end()));
+    const Tensor image = read_png(folder / "a.png", channels);
+    const auto data = image.data<std::uint8_t>();
+    return std::vector<int>(data.begin(), data.end());
+  };
+  // two pixels each: grey 32768 and 65535; red and blue; black of opacity 128 and red
+  const std::vector<unsigned char> deep{
+      0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48,
+      0x44, 0x52, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x10, 0x00, 0x00, 0x00,
+      0x00, 0x81, 0xd9, 0xfc, 0x15, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78,
+      0x9c, 0x63, 0x68, 0x60, 0xf8, 0xff, 0x1f, 0x00, 0x05, 0x02, 0x02, 0x7f, 0x16, 0x5e,
+      0xc4, 0x65, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+  const std::vector<unsigned char> colors{
+      0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48,
+      0x44, 0x52, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x08, 0x02, 0x00, 0x00,
+      0x00, 0x7b, 0x40, 0xe8, 0xdd, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78,
+      0x9c, 0x63, 0xf8, 0xcf, 0x00, 0x04, 0xff, 0x01, 0x07, 0x00, 0x01, 0xff, 0xe2, 0x23,
+      0x9e, 0x59, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+  const std::vector<unsigned char> alpha{
+      0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44,
+      0x52, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x08, 0x06, 0x00, 0x00, 0x00, 0xf4,
+      0x22, 0x7f, 0x8a, 0x00, 0x00, 0x00, 0x11, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63, 0x60,
+      0x60, 0x60, 0x68, 0xf8, 0xcf, 0xc0, 0xf0, 0x1f, 0x00, 0x07, 0x84, 0x02, 0x7f, 0xfc, 0x1a,
+      0x76, 0x9a, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+  CHECK(bytes(deep, 0) == std::vector<int>{128, 255});
+  CHECK(bytes(deep, 3) == std::vector<int>{128, 128, 128, 255, 255, 255});
+  CHECK(bytes(colors, 0) == std::vector<int>{255, 0, 0, 0, 0, 255});
+  CHECK(bytes(colors, 1) == std::vector<int>{76, 29});
+  CHECK(bytes(alpha, 0) == std::vector<int>{127, 127, 127, 255, 0, 0});
+  CHECK(bytes(alpha, 1) == std::vector<int>{127, 76});
+  check_message<IoError>([&] { read_image(folder.path()); }, {"it is a folder"});
+}
+
 // ---- tables
 
 TEST_CASE("csv: numbers, quotes, targets by name and by number") {
@@ -251,6 +287,20 @@ TEST_CASE("csv: numbers, quotes, targets by name and by number") {
   CHECK(none.data.x().row_shape() == Shape{3});
 }
 
+TEST_CASE("csv: a first line of numbers is a sample, UTF-8's mark is none, and tiny is 0") {
+  const TemporaryFolder folder;
+  put(folder / "a.csv", "1,2,cat\n3,4,dog\n");
+  CHECK(load_csv(folder / "a.csv").data.size() == 2);
+  CHECK(load_csv(folder / "a.csv", {.header = true}).data.size() == 1);
+  CHECK(load_csv(folder / "a.csv", {.target = "cat"}).data.size() == 1);
+  put(folder / "a.csv", "\xef\xbb\xbf\"a\",b\n1e-50,1e-400\n-1e-50,2\n");
+  const CsvTable table = load_csv(folder / "a.csv");
+  CHECK(table.columns == std::vector<std::string>{"a"});
+  CHECK(table.classes.empty());
+  CHECK(row_of(table.data.x(), 0)[0] == 0);
+  CHECK(row_of(table.data.y(), 0)[0] == 0);
+}
+
 TEST_CASE("csv: what is wrong, and where") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::string& text, std::initializer_list<std::string_view> words,
@@ -265,6 +315,15 @@ TEST_CASE("csv: what is wrong, and where") {
   refused("a,b\nx,2\n", {"line 2", "\"x\"", "column \"a\""});
   refused("a,b\n,2\n", {"line 2", "\"\""});
   refused("a,b\n1,\"2", {"quote"});
+  refused("a,b\n1,2\n\n\"3\",\"4\n\"\n", {"line 4", "no number, but \"2\" in line 2"});
+  refused("a,b\n\n\"1\n\",2\n", {"line 3", "no number"});
+  refused("a,b,c\n\"1\",2,\"x\ny\"\n\n1,?,z\n", {"line 5", "\"?\""});
+  refused("a,b\n1,2\n3,\n", {"line 3", "\"\"", "column \"b\""});
+  refused("a,b\n1,nan\n", {"line 2", "\"nan\"", "must be finite"});
+  refused("a,b\n-inf,1\n", {"line 2", "\"-inf\"", "must be finite"});
+  refused("a,b\n1e50,1\n", {"\"1e50\"", "must be finite"});
+  refused("a;b\n1;1\n", {"separated by commas", "semicolons"});
+  refused("a\tb\n1\t1\n", {"separated by commas", "tabs"});
   refused("a\n1\n", {"no column beside the target"});
   put(folder / "a.csv", "a,b\n1,2\n");
   for (const char* target : {"c", "2", "-3", "1x"}) {

@@ -10,6 +10,7 @@
 #include "io/keras/hdf5.hpp"
 #include "io/model_files.hpp"
 #include "nn/nn.hpp"
+#include "ops/ops.hpp"
 #include "tests/io_files.hpp"
 
 namespace weft::test {
@@ -409,6 +410,105 @@ TEST_CASE("keras generations: operations are no layers") {
                                   {"\"o\"", "2.0", "no tensor"});
   check_message<UnsupportedError>([&] { nn::model_from_json(text("Dot", "")); },
                                   {"\"o\"", "operation", "Dot"});
+}
+
+TEST_CASE(
+    "keras generations: an operation of unlike ranks is no layer, though it is called as one") {
+  const auto text = [](const std::string& module) {
+    return R"({"module":"keras.src.models.functional","class_name":"Functional","config":{"name":"m","layers":[
+      {"module":"keras.layers","class_name":"InputLayer","name":"a","config":{"batch_shape":[null,4],"name":"a"},"inbound_nodes":[]},
+      {"module":"keras.layers","class_name":"InputLayer","name":"b","config":{"batch_shape":[null,4,4],"name":"b"},"inbound_nodes":[]},
+      {"module":")" +
+           module +
+           R"(","class_name":"Multiply","name":"o","config":{"name":"o"},"inbound_nodes":[[["a",0,0,{}],["b",0,0,{}]]]}],
+      "input_layers":[["a",0,0],["b",0,0]],"output_layers":["o",0,0]}})";
+  };
+  CHECK_NOTHROW(nn::model_from_json(text("keras.layers")));
+  check_message<UnsupportedError>([&] { nn::model_from_json(text("keras.src.ops.numpy")); },
+                                  {"\"o\"", "[4]", "[4,4]", "with layers"});
+}
+
+TEST_CASE("keras generations: of an object of outputs, their keys say the order") {
+  const std::string layers =
+      R"({"keras_version":"3.15.1","class_name":"Functional","config":{"name":"m","layers":[
+      {"class_name":"InputLayer","name":"a","config":{"batch_shape":[null,4],"name":"a"},"inbound_nodes":[]},
+      {"class_name":"Dense","name":"q","config":{"name":"q","units":3},"inbound_nodes":[[["a",0,0,{}]]]},
+      {"class_name":"Dense","name":"p","config":{"name":"p","units":3},"inbound_nodes":[[["a",0,0,{}]]]}],
+      "input_layers":{"x":["a",0,0]},"output_layers":)";
+  nn::Model sorted = nn::model_from_json(layers + R"({"zeta":["q",0,0],"alpha":["p",0,0]}}})");
+  CHECK(sorted.output_names() == std::vector<std::string>{"p", "q"});
+  nn::Model listed = nn::model_from_json(layers + R"([["q",0,0],["p",0,0]]}})");
+  CHECK(listed.output_names() == std::vector<std::string>{"q", "p"});
+}
+
+TEST_CASE("keras generations: a class of the user's is not what Keras calls so") {
+  const auto text = [](const std::string& class_name, const std::string& more) {
+    return R"({"class_name":"Sequential","config":{"name":"m","layers":[{"class_name":")" +
+           class_name + R"(",)" + more +
+           R"("config":{"name":"d","units":2,"batch_input_shape":[null,3]}}]}})";
+  };
+  CHECK_NOTHROW(nn::model_from_json(text("Dense", R"("module":"keras.layers",)")));
+  for (const std::string& own :
+       {text("my>Dense", ""),
+        text("Dense", R"("module":"builtins","registered_name":"my>Dense",)")}) {
+    check_message<UnsupportedError>([&] { nn::model_from_json(own); },
+                                    {"no layer \"my>Dense\"", "register_layer<T>(\"Dense\")"});
+  }
+  check_message<UnsupportedError>(
+      [&] {
+        nn::model_from_json(text("Dense", R"("module":"__main__","registered_name":"Dense",)"));
+      },
+      {"__main__>Dense"});
+  check_message<UnsupportedError>(
+      [] { nn::model_from_json(R"({"class_name":"my>Sequential","config":{"layers":[]}})"); },
+      {"my>Sequential"});
+  // Of a layer that the program has registered, the package may be any.
+  struct Doubled {
+    static std::string_view name() { return "Doubled"; }
+    void fields(nn::Fields&) {}
+    Value operator()(nn::Scope&, Value x) const { return x + x; }
+  };
+  nn::register_layer<Doubled>();
+  nn::Model doubled = nn::model_from_json(
+      R"({"class_name":"Sequential","config":{"name":"m","layers":[
+      {"class_name":"InputLayer","config":{"batch_shape":[null,4],"name":"a"}},
+      {"class_name":"my>Doubled","config":{"name":"h"}}]}})");
+  const Tensor x = repeating({1, 4}, 3);
+  CHECK(doubled.predict(x, {.verbose = 0}).data<float>()[2] == 2 * x.data<float>()[2]);
+}
+
+TEST_CASE("keras generations: what is written for Keras 2 and 3 means the same there") {
+  const TemporaryFolder folder;
+  nn::Sequential model({nn::Dense(3, {.activation = "softmax", .input_shape = {4}})});
+  const auto training = [&](nn::Optimizer optimizer, const char* loss) {
+    model.compile({.optimizer = std::move(optimizer), .loss = loss, .metrics = {"accuracy"}});
+    model.save(folder / "m.h5");
+    return nlohmann::json::parse(*Hdf5File::open(folder / "m.h5").root().text("training_config"));
+  };
+  const auto sparse = training(nn::RMSprop{}, "sparse_categorical_crossentropy");
+  CHECK(sparse["metrics"][0]["class_name"] == "SparseCategoricalAccuracy");
+  CHECK(sparse["metrics"][0]["config"]["name"] == "accuracy");
+  nn::Model loaded = nn::load_model(folder / "m.h5");
+  CHECK(loaded.training().metrics[0].name == "accuracy");
+  nn::Optimizer clipped = nn::RMSprop{};
+  clipped.config.clipnorm = 1;
+  clipped.config.ema_overwrite_frequency = 100;  // as Keras 2.15 has it, without use_ema
+  const auto one_hot = training(clipped, "categorical_crossentropy");
+  CHECK(one_hot["metrics"][0] == "accuracy");
+  CHECK(one_hot["optimizer_config"]["config"]["clipnorm"] == 1);
+  CHECK(one_hot.dump().find("ema") == std::string::npos);
+
+  nn::Sequential sparsemax({nn::Dense(3, {.activation = "sparsemax", .input_shape = {4}})});
+  for (const char* name : {"s.h5", "s.keras"}) {
+    check_message<UnsupportedError>([&] { sparsemax.save(folder / name); },
+                                    {"sparsemax", "sum to 1"});
+  }
+  check_message<UnsupportedError>(
+      [] {
+        nn::model_from_json(
+            R"({"class_name":"Sequential","config":{"layers":[{"class_name":"Activation","config":{"name":"s","activation":"sparsemax","batch_input_shape":[null,3]}}]}})");
+      },
+      {"sparsemax"});
 }
 
 }  // namespace weft::test

@@ -82,6 +82,19 @@ TEST_CASE("program: summary, predict and convert") {
   check_done({"convert", s.at("new.json"), s.at("newer.json")});
   check_done({"convert", s.at("new.h5"), s.at("new.weights.h5")});
   check_done({"convert", s.at("new.h5"), s.at("w.h5"), "--weights-only"});
+  // What the model is trained with may be nothing that Weft has.
+  nn::Model trained = nn::load_model(s.at("m.h5"));
+  trained.compile({.optimizer = "sgd", .loss = "mse"});
+  trained.save(s.at("trained.h5"));
+  std::string bytes = content(s.at("trained.h5"));
+  const auto loss = bytes.find("mean_squared_error");
+  REQUIRE(loss != std::string::npos);
+  put(s.at("own.h5"), bytes.replace(loss, 18, "a_loss_of_somebody"));
+  check_fails(3, {"convert", s.at("own.h5"), s.at("out.h5")}, {"a_loss_of_somebody"});
+  check_done({"convert", s.at("own.h5"), s.at("out.h5"), "--no-compile"});
+  check_done({"convert", s.at("own.h5"), s.at("w.h5"), "--weights-only"});
+  check_done({"convert", s.at("own.h5"), s.at("out.json")});
+  CHECK_FALSE(nn::load_model(s.at("out.h5")).is_compiled());
   for (const char* weights : {"new.weights.h5", "w.h5", "new.keras"}) {
     check_done({"predict", s.at("newer.json"), "--weights", s.at(weights), "--input", s.at("x.npy"),
                 "--output", s.at("y3.npy")});

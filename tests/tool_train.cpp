@@ -215,6 +215,21 @@ TEST_CASE("program: a folder of pictures and a table are data, too") {
   CHECK(content(s.at("t.svg")).find(">less<") != std::string::npos);
   check_fails(2, {"evaluate", s.at("t.h5"), "--data", s.at("t.csv"), "--mistakes", s.at("t.png")},
               {"--mistakes: it shows pictures, but samples are [2]"});
+  check_fails(
+      2, {"train", "--model", s.at("t.json"), "--data", s.at("t.csv"), "--validation-split", "1"},
+      {"nothing is left to train with"});
+  put(s.at("few.csv"), "a,b,kind\n0.1,0.2,more\n0.4,0.4,more\n");
+  check_fails(2, {"evaluate", s.at("t.h5"), "--data", s.at("few.csv")},
+              {"few.csv", "1 classes, more", "2 apart"});
+  put(s.at("many.csv"), "a,b,kind\n0.1,0.2,x\n0.4,0.4,y\n1,2,z\n");
+  check_fails(2, {"evaluate", s.at("t.h5"), "--data", s.at("many.csv")}, {"3 classes, x, y, z"});
+  nn::Sequential three({nn::Dense(3, {.activation = "softmax", .input_shape = {2}})});
+  three.save(s.at("three.json"));
+  put(s.at("whole.csv"), "0.1,0.2,0\n0.4,0.4,1\n1,2,2\n0.3,0.1,2\n");
+  const auto whole = lines_of(
+      check_done({"train", "--model", s.at("three.json"), "--data", s.at("whole.csv"), "--save",
+                  s.at("three.h5"), "--epochs", "1", "--json", "--validation-split", "0"}));
+  CHECK(whole[0].contains("accuracy"));  // they are numbers of classes, though a table has them
   put(s.at("n.csv"), "a,b,sum\n0.1,0.2,0.3\n0.4,0.4,0.8\n");
   check_fails(2,
               {"evaluate", s.at("t.h5"), "--data", s.at("n.csv"), "--confusion", s.at("n.svg"),

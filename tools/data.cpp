@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -80,6 +82,15 @@ Data load_idx_folder(const fs::path& folder, double scale) {
           .test = dataset(set.test_images, set.test_labels)};
 }
 
+/// Are the targets numbers of a model's classes, though a table has them as any numbers?
+bool are_classes(const nn::Dataset& data, std::int64_t count) {
+  if (data.y().row_shape().elements() != 1 || count < 2) return false;
+  const Tensor targets = data.y().to_tensor();
+  return std::ranges::all_of(targets.data<float>(), [&](float target) {
+    return target >= 0 && target < static_cast<float>(count) && target == std::floor(target);
+  });
+}
+
 }  // namespace
 
 nn::Dataset fitting(const nn::Dataset& data, nn::Model& model) {
@@ -95,6 +106,10 @@ nn::TrainOptions fitting_options(nn::Model& model, const nn::Dataset& data) {
   const Shape output = model.output_shape();
   const bool classes = data.y().dtype() != DType::f32;
   const bool one = output.rank() == 0 || output[-1] == 1;
+  if (!classes && !one && data.size() > 0 && are_classes(data, output[-1])) {
+    return {
+        .optimizer = "adam", .loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}};
+  }
   return {.optimizer = "adam",
           .loss = !classes ? "mse"
                   : one    ? "binary_crossentropy"
@@ -179,6 +194,21 @@ Data DataOptions::load(nn::Model& model) const {
   if (input.rank() > 0 && row != input && row.elements() != input.elements()) {
     throw UsageError(fmt::format("--data: samples of \"{}\" are {}, but the model's input is {}",
                                  data, row, input));
+  }
+  const Shape output = model.output_shape();
+  if (found.classes.empty() || output.rank() > 1) return found;
+  // Classes are counted as the data have them: with some of them missing, they would be taken for
+  // others by a model that is there already.
+  const auto known =
+      static_cast<std::size_t>(output.rank() == 0 || output[-1] == 1 ? 2 : output[-1]);
+  const std::size_t given = found.classes.size();
+  if (given > known || (given < known && found.train.size() == 0)) {
+    throw UsageError(
+        fmt::format("--data: \"{}\" has {} classes, {}, but the model tells {} apart{}", data,
+                    given, fmt::join(found.classes, ", "), known,
+                    fs::is_directory(data) && given < known
+                        ? ": an empty folder stands for one without pictures"
+                        : ""));
   }
   return found;
 }

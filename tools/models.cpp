@@ -89,7 +89,7 @@ void add_convert(CLI::App& app) {
   struct Given {
     ModelFile file;
     std::string out;
-    bool only_weights = false;
+    bool only_weights = false, no_compile = false;
   };
   CLI::App* command = app.add_subcommand("convert", "Write a model in another format");
   const auto given = std::make_shared<Given>();
@@ -99,10 +99,13 @@ void add_convert(CLI::App& app) {
       ->required();
   command->add_option("--weights", given->file.weights, "Take weights from this .h5 instead");
   command->add_flag("--weights-only", given->only_weights, "Leave out the layers' description");
+  command->add_flag("--no-compile", given->no_compile,
+                    "Leave out how it is trained: optimizer, loss and metrics");
   command->callback([given] {
-    const bool store = given->out.ends_with(".weights.h5");
-    nn::Model model = given->out.ends_with(".json") ? given->file.load(true)
-                                                    : given->file.load_with_weights(true);
+    const bool json = given->out.ends_with(".json"), store = given->out.ends_with(".weights.h5");
+    // A .weights.h5 has what the optimizer keeps.
+    const bool compile = !given->no_compile && !given->only_weights && !json;
+    nn::Model model = json ? given->file.load(compile) : given->file.load_with_weights(compile);
     try {
       given->only_weights || store ? model.save_weights(given->out) : model.save(given->out);
     } catch (const ArgumentError& error) {  // the ending

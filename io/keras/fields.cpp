@@ -156,6 +156,14 @@ Json object_of(std::string_view module, std::string_view class_name, Json config
   return object;
 }
 
+[[noreturn]] static void refuse_sparsemax(const std::string& where) {
+  fail<UnsupportedError>(
+      "{}: sparsemax of Keras 3.15 does not sum to 1, as that of its paper and of Weft does, so "
+      "that "
+      "predictions would differ",
+      where);
+}
+
 nn::Activation read_activation(const Json& value, const std::string& where, Generation from) {
   std::string name;
   if (value.is_null()) {
@@ -178,6 +186,7 @@ nn::Activation read_activation(const Json& value, const std::string& where, Gene
         "0, 1); here the latter is known alone",
         where);
   }
+  if (name == "sparsemax") refuse_sparsemax(where);
   try {
     return {name};
   } catch (const ArgumentError& error) {
@@ -453,6 +462,7 @@ void WriteFields::field(Key key, nn::Activation& value) {
         "its own can be registered",
         where_, key.name);
   }
+  if (value.identifier == "sparsemax") refuse_sparsemax(where_);
   if (to_ == Generation::keras2 && value.identifier == "hard_sigmoid") {
     fail<UnsupportedError>("{}: hard_sigmoid is another function in Keras 2: save as .keras",
                            where_);

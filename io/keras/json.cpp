@@ -24,6 +24,14 @@ bool is_too_deep(std::string_view text) {
   return false;
 }
 
+bool is_of_keras(std::string_view module) {
+  module = module.substr(0, module.find('.'));
+  for (const char* own : {"", "builtins", "keras", "tf_keras", "keras_core", "tensorflow"}) {
+    if (module == own) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
@@ -74,10 +82,20 @@ Described described(const Json& value, const std::string& where) {
     fail<IoError>("{}: it must be an object with a class_name, not {}", where, excerpt(value));
   }
   std::string class_name = name.get<std::string>();
-  if (const auto package = class_name.rfind('>'); package != std::string::npos) {
-    class_name.erase(0, package + 1);
+  const Json &module = member(value, "module"), &registered = member(value, "registered_name");
+  if (class_name.find('>') == class_name.npos) {
+    if (registered.is_string() && registered.get<std::string>().find('>') != std::string::npos) {
+      class_name = registered.get<std::string>();
+    } else if (module.is_string() && !is_of_keras(module.get<std::string>())) {
+      class_name = module.get<std::string>() + '>' + class_name;
+    }
   }
   return {std::move(class_name), &member(value, "config")};
+}
+
+std::string_view without_package(std::string_view class_name) {
+  const auto package = class_name.rfind('>');
+  return package == class_name.npos ? class_name : class_name.substr(package + 1);
 }
 
 }  // namespace weft::keras

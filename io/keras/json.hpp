@@ -26,9 +26,14 @@ std::string excerpt(const Json& value);
 /// The class name and arguments of {"class_name": ..., "config": ...}; "Custom>" and a package's
 /// name in front are no part of it.
 struct Described {
+  /// As Keras calls its own; of a class of the user's with its package or module before it,
+  /// "my>Dense", since that may be called what one of Keras' is.
   std::string class_name;
   const Json* config;
 };
 Described described(const Json& value, const std::string& where);
+
+/// "Dense" of "my>Dense".
+std::string_view without_package(std::string_view class_name);
 
 }  // namespace weft::keras

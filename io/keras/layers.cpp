@@ -468,7 +468,7 @@ void check_dtype(const Json& dtype, const std::string& where) {
   fail<UnsupportedError>(
       "{}: Weft has no layer \"{}\"; its config is {}. A type of your own can take its place: "
       "nn::register_layer<T>(\"{}\"), io/model_files.hpp",
-      where, class_name, excerpt(config), class_name);
+      where, class_name, excerpt(config), without_package(class_name));
 }
 
 }  // namespace
@@ -479,7 +479,7 @@ nn::Layer read_layer(const std::string& class_name, const Json& config, Generati
   const std::string where = fmt::format("layer \"{}\" ({})", name, class_name);
   if (!config.is_object()) fail<IoError>("{}: its config is {}", where, excerpt(config));
   const bool trainable = member(config, "trainable") != false;
-  if (const auto codec = Registry::instance().find(class_name)) {
+  if (const auto codec = Registry::instance().find(std::string(without_package(class_name)))) {
     check_dtype(member(config, "dtype"), where);
     ReadFields fields(config, where, from);
     ignore_common(fields);

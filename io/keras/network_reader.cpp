@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "graph/print.hpp"
 #include "io/keras/layers.hpp"
@@ -115,12 +116,12 @@ std::string text_of(const Json& value, std::string_view otherwise) {
 }
 
 /// Keras 3 writes x + y as an operation, which may be called what a layer is called and take other
-/// arguments. These mean the same.
-void check_operation(const Json& entry, const Described& object) {
+/// arguments. These mean the same where all inputs have as many axes. Returns whether it is one.
+bool is_operation(const Json& entry, const Described& object) {
   const Json& module = member(entry, "module");
-  if (!module.is_string() || !module.get<std::string>().starts_with("keras.src.ops")) return;
+  if (!module.is_string() || !module.get<std::string>().starts_with("keras.src.ops")) return false;
   for (const char* same : {"Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate"}) {
-    if (object.class_name == same) return;
+    if (object.class_name == same) return true;
   }
   fail<UnsupportedError>(
       "\"{}\": it is an operation, {}.{}, where Weft reads layers: write the model with layers",
@@ -240,18 +241,19 @@ std::vector<Reference> inputs_of_call(const Json& call, const std::string& where
   return inputs;
 }
 
-/// input_layers and output_layers: one reference, a list of them, or an object of them.
+/// input_layers and output_layers: one reference, a list of them, or an object of them, which Keras
+/// takes in the order of their keys.
 std::vector<Reference> references_of(const Json& value, const std::string& where) {
   if (is_reference(value)) return {reference_of(value, where)};
   std::vector<Reference> all;
-  if (value.is_array() || value.is_object()) {
-    for (const Json& one : value) {
-      if (is_reference(one)) {
-        all.push_back(reference_of(one, where));
-      } else {
-        for (const Reference& inner : references_of(one, where)) all.push_back(inner);
-      }
-    }
+  const auto add = [&](const Json& one) {
+    for (Reference& inner : references_of(one, where)) all.push_back(std::move(inner));
+  };
+  if (value.is_array()) std::ranges::for_each(value, add);
+  if (value.is_object()) {
+    std::map<std::string, const Json*> by_key;
+    for (const auto& [key, one] : value.items()) by_key.emplace(key, &one);
+    for (const auto& [key, one] : by_key) add(*one);
   }
   if (all.empty()) fail<IoError>("{}: its inputs or outputs are {}", where, excerpt(value));
   return all;
@@ -299,7 +301,7 @@ class FunctionalReader {
       made_[{name, 0}] = {nn::Input(shape, {.name = name, .dtype = dtype})};
       return;
     }
-    check_operation(entry, object);
+    if (is_operation(entry, object)) operations_.insert(name);
     layers_.emplace(name, read_member(object, from_, levels_));
     const Json& calls = member(entry, "inbound_nodes");
     if (!calls.is_array()) fail<IoError>("{}: its inbound_nodes must be a list", where);
@@ -354,6 +356,7 @@ class FunctionalReader {
       ++done;
       std::vector<nn::Symbol> inputs;
       for (const Reference& input : call.inputs) inputs.push_back(symbol(input));
+      if (operations_.contains(call.layer)) check_ranks(call.layer, inputs);
       made_[{call.layer, call.node}] = layers_.at(call.layer).call_all(inputs);
       for (const std::size_t next : waiting[{call.layer, call.node}]) {
         if (--calls_[next].missing == 0) ready.push_back(next);
@@ -363,6 +366,18 @@ class FunctionalReader {
     const auto stuck = std::ranges::find_if(calls_, [](const Call& call) { return call.missing; });
     fail<IoError>("{}: layer \"{}\" is called on what is not there, or on what hangs on it itself",
                   where_, stuck->layer);
+  }
+
+  /// A layer brings batches together, and an operation the last axes.
+  void check_ranks(const std::string& layer, const std::vector<nn::Symbol>& inputs) const {
+    for (const nn::Symbol& input : inputs) {
+      if (input.shape().rank() == inputs[0].shape().rank()) continue;
+      fail<UnsupportedError>(
+          "{}: \"{}\" is an operation of {} and {}, whose axes it would bring together from the "
+          "last "
+          "on: write the model with layers",
+          where_, layer, inputs[0].shape(), input.shape());
+    }
   }
 
   const nn::Symbol& symbol(const Reference& reference) const {
@@ -392,6 +407,7 @@ class FunctionalReader {
   int levels_;
   std::map<std::string, std::string> names_;  // and classes
   std::map<std::string, nn::Layer> layers_;
+  std::set<std::string> operations_;  // of layers_
   std::map<std::string, std::int64_t> output_shift_;
   std::vector<Call> calls_;
   std::map<std::pair<std::string, std::int64_t>, std::vector<nn::Symbol>> made_;

@@ -165,8 +165,12 @@ Json write_functional(const nn::Network& network, const std::string& name, bool 
   config["name"] = name;
   config["trainable"] = trainable;
   config["layers"] = std::move(layers);
-  config["input_layers"] = std::move(input_layers);
-  config["output_layers"] = std::move(output_layers);
+  // Of a list of one, Keras 3 makes a model that returns a list of one, which no layer takes.
+  const auto whole = [&](Json& all) {
+    return to == Generation::keras3 && all.size() == 1 ? std::move(all[0]) : std::move(all);
+  };
+  config["input_layers"] = whole(input_layers);
+  config["output_layers"] = whole(output_layers);
   return config;
 }
 

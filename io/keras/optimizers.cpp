@@ -139,7 +139,11 @@ nn::Optimizer read_optimizer_config(const Json& value) {
   if (value.is_string()) return {value.get<std::string>()};
   const Described object = described(value, where);
   for (const OptimizerClass& known : optimizers) {
-    if (!nn::same_name(known.name, object.class_name)) continue;
+    // TensorFlow 2.11 and 2.12 write Keras' own as "Custom>Adam".
+    const std::string_view class_name = object.class_name.starts_with("Custom>")
+                                            ? without_package(object.class_name)
+                                            : object.class_name;
+    if (!nn::same_name(known.name, class_name)) continue;
     Json config = *object.config;
     // Before 2.3 it was called lr; a decay of the rate over time was an argument until 2.10.
     if (!config.contains("learning_rate") && config.contains("lr")) {
@@ -181,7 +185,8 @@ Json write_optimizer_config(const nn::Optimizer& optimizer, Generation to) {
     fail<UnsupportedError>("optimizer \"{}\": exclude_from_weight_decay is no part of Keras' files",
                            optimizer.name);
   }
-  // Keras 2 knows no more of it than the clips.
+  // Keras 2 reads it from an .h5 into an optimizer that knows no more of it than the clips, and
+  // refuses what else there is; Keras 3 would not know how Keras 2 names the other optimizer.
   const bool with_common = to == Generation::keras3 || !says_nothing(common);
   for (const OptimizerClass& known : optimizers) {
     Json config = Json::object();
@@ -191,7 +196,9 @@ Json write_optimizer_config(const nn::Optimizer& optimizer, Generation to) {
     if (to == Generation::keras2) {
       Json said = Json::object();
       for (const auto& [key, value] : config.items()) {
-        if (!value.is_null()) said[key] = value;
+        const bool means_nothing =
+            value.is_null() || (!common.use_ema && key.find("ema") != std::string::npos);
+        if (!means_nothing) said[key] = value;
       }
       config = std::move(said);
     }

@@ -60,9 +60,21 @@ nn::OutputOptions& of_output(nn::TrainOptions& options, const std::string& outpu
   return options.outputs.emplace_back(output, nn::OutputOptions{}).second;
 }
 
-Json list_of(const std::vector<nn::Metric>& metrics) {
+/// Keras 2 does not see from an .h5 that targets are numbers of classes: there, "accuracy" compares
+/// these with the outputs.
+Json list_of(const std::vector<nn::Metric>& metrics, const nn::Loss& loss, Generation to) {
   Json list = Json::array();
-  for (const nn::Metric& metric : metrics) list.push_back(write_metric(metric));
+  for (const nn::Metric& metric : metrics) {
+    Json text = write_metric(metric);
+    const bool is_vague = text == "accuracy" || text == "acc";
+    if (to == Generation::keras2 && loss && loss.integer_targets && is_vague) {
+      const Json name = text;
+      text = Json::object();
+      text["class_name"] = "SparseCategoricalAccuracy";
+      text["config"] = {{"name", name}, {"dtype", "float32"}};
+    }
+    list.push_back(std::move(text));
+  }
   return list;
 }
 
@@ -113,24 +125,26 @@ Json write_training(const nn::TrainOptions& options, const nn::Model& model, Gen
   if (options.outputs.empty()) {
     training["loss"] = write_loss(options.loss, to);
     training["loss_weights"] = nullptr;
-    training["metrics"] = list_of(options.metrics);
-    training["weighted_metrics"] =
-        options.weighted_metrics.empty() ? Json(nullptr) : list_of(options.weighted_metrics);
+    training["metrics"] = list_of(options.metrics, options.loss, to);
+    training["weighted_metrics"] = options.weighted_metrics.empty()
+                                       ? Json(nullptr)
+                                       : list_of(options.weighted_metrics, options.loss, to);
   } else {
     Json loss = Json::object(), weights = Json::object(), metrics = Json::object(),
          weighted = Json::object();
     for (const std::string& output : model.output_names()) {
       nn::OutputOptions its{.loss = options.loss};
-      for (const auto& [name, own] : options.outputs) {
-        if (name == output) its = own;
+      for (const auto& [name, given] : options.outputs) {
+        if (name == output) its = given;
       }
-      loss[output] = write_loss(its.loss ? its.loss : options.loss, to);
+      const nn::Loss& own = its.loss ? its.loss : options.loss;
+      loss[output] = write_loss(own, to);
       weights[output] = its.loss_weight;
       std::vector<nn::Metric> all = options.metrics, all_weighted = options.weighted_metrics;
       append(all, its.metrics);
       append(all_weighted, its.weighted_metrics);
-      metrics[output] = list_of(all);
-      weighted[output] = list_of(all_weighted);
+      metrics[output] = list_of(all, own, to);
+      weighted[output] = list_of(all_weighted, own, to);
     }
     training["loss"] = std::move(loss);
     training["loss_weights"] = std::move(weights);

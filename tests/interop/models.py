@@ -304,6 +304,16 @@ def nested_functional():
 
 
 @model
+def functional_in_sequential():
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(image)
+    base = keras.Model(image, layers.Add()([x, layers.Conv2D(4, 1)(x)]), name="base")
+    base.trainable = False
+    return keras.Sequential([layers.Input((8, 8, 3)), base, layers.GlobalAveragePooling2D(), layers.Dense(2)],
+                            name="functional_in_sequential"), data(3, 8, 8, 3)
+
+
+@model
 def frozen():
     whole = keras.Sequential([layers.Input((5,)), layers.Dense(4, trainable=False), layers.BatchNormalization(),
                               block("inner", 4, ()), layers.Dense(2)], name="frozen")
