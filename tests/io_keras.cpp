@@ -104,6 +104,22 @@ TEST_CASE("keras files: shared layers, models in models, several inputs and outp
   }
 }
 
+TEST_CASE("keras files: a model of branches in a Sequential is no chain of layers in an .h5") {
+  const TemporaryFolder folder;
+  const nn::Input image({6});
+  const nn::Symbol x = nn::Dense(4, {.activation = "tanh"})(image);
+  const nn::Model base(image, nn::Add()({x, nn::Dense(4)(image)}), {.name = "base"});
+  nn::Sequential model({base, nn::Dense(2)}, {.seed = 6});
+  const nn::Dataset data(ramp({5, 6}, 7));
+  for (const char* name : {"m.h5", "m.keras"}) {
+    CAPTURE(name);
+    model.save(folder / name);
+    nn::Model loaded = nn::load_model(folder / name);
+    check_same(model, loaded, data);
+  }
+  CHECK(nlohmann::json::parse(model.to_json())["class_name"] == "Model");
+}
+
 TEST_CASE("keras files: what README.md shows") {
   const TemporaryFolder folder;
   const std::filesystem::path before = std::filesystem::current_path();

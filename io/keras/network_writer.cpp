@@ -192,6 +192,19 @@ Json write_network(const nn::Network& network, const std::string& type, const st
   return config;
 }
 
+/// What a file can call Sequential: of the layers of one, any may have been called twice, and a
+/// model within it may have been any when it became layers.
+bool is_chain(const nn::Network& network) {
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < network.calls.size(); ++i) {
+    const nn::Network::Call& call = network.calls[i];
+    if (call.layer != i || call.inputs.size() != 1 || call.inputs[0].from != last) return false;
+    last = network.inputs.size() + i;
+  }
+  return network.inputs.size() == 1 && network.outputs.size() == 1 &&
+         network.outputs[0].from == last && network.calls.size() == network.layers.size();
+}
+
 }  // namespace
 
 FileNetwork file_network(const nn::Model& model, Generation to) {
@@ -207,9 +220,7 @@ FileNetwork file_network(const nn::Model& model, Generation to) {
 }
 
 Json write_model(nn::Model& model, const FileNetwork& file, Generation to) {
-  // A layer that a Sequential calls twice is there twice, and so no Sequential in a file.
-  const bool chain =
-      model.type() == "Sequential" && file.network.calls.size() == file.network.layers.size();
+  const bool chain = model.type() == "Sequential" && is_chain(file.network);
   const std::string type = chain ? "Sequential" : "Functional";
   Json object = object_of(chain ? "keras" : "keras.src.models.functional", type,
                           write_network(file.network, type, model.name(), true, to), to);
