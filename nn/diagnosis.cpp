@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <vector>
 
 namespace weft::nn {
@@ -42,22 +44,30 @@ struct Noise {
   std::size_t differences = 0;  ///< that say it; 0: it is not known
 };
 
+/// From at least three losses.
+Noise noise_from(std::vector<Point>::const_iterator first,
+                 std::vector<Point>::const_iterator last) {
+  std::vector<double> differences;
+  for (; last - first >= 3; ++first) {
+    differences.push_back(std::abs(first[0].loss - 2 * first[1].loss + first[2].loss));
+  }
+  const auto middle =
+      differences.begin() + static_cast<std::ptrdiff_t>((differences.size() - 1) / 2);
+  std::ranges::nth_element(differences, middle);
+  return {*middle / (0.6745 * std::sqrt(6.0)), differences.size()};
+}
+
 /// From the epoch before the best on, where that is enough: a curve that still falls steeply has
-/// large differences itself.
+/// large differences itself. So has one that leaps behind its best: if that takes it above all that
+/// was before, the noise is that of the whole.
 Noise noise_of(const std::vector<Point>& all, int best_epoch) {
   if (all.size() < 5) return {};
   const auto best =
       std::ranges::find_if(all, [&](const Point& point) { return point.epoch >= best_epoch; });
   auto first = best == all.begin() ? best : best - 1;
   if (all.end() - first < 4) first = all.begin();
-  std::vector<double> differences;
-  for (auto point = first; all.end() - point >= 3; ++point) {
-    differences.push_back(std::abs(point[0].loss - 2 * point[1].loss + point[2].loss));
-  }
-  const auto middle =
-      differences.begin() + static_cast<std::ptrdiff_t>((differences.size() - 1) / 2);
-  std::ranges::nth_element(differences, middle);
-  return {*middle / (0.6745 * std::sqrt(6.0)), differences.size()};
+  const Noise late = noise_from(first, all.end()), whole = noise_from(all.begin(), all.end());
+  return all.end() - first < 6 && whole.deviation < late.deviation ? whole : late;
 }
 
 /// How far the straight line through some points climbs from the first to the last, and how far it
@@ -68,7 +78,9 @@ struct Trend {
   bool falls() const { return -climb > least; }
 };
 
-Trend trend(const std::vector<Point>& points, const Noise& noise) {
+/// `least` is the climb that counts if there were no noise; none: 1 % of the lowest.
+Trend trend(const std::vector<Point>& points, const Noise& noise,
+            std::optional<double> least = {}) {
   if (points.size() < 2) return {};
   double x = 0, y = 0, xx = 0, xy = 0, lowest = HUGE_VAL;
   for (const Point& point : points) {
@@ -84,7 +96,15 @@ Trend trend(const std::vector<Point>& points, const Noise& noise) {
   if (noise.differences == 0) return {climb, 0.05 * lowest};
   // The fewer differences the noise is taken from, the less it is known.
   const double errors = 1.645 * (1 + 3 / static_cast<double>(noise.differences));
-  return {climb, std::max(0.01 * lowest, errors * noise.deviation / std::sqrt(xx) * length)};
+  return {climb, std::max(least.value_or(0.01 * lowest),
+                          errors * noise.deviation / std::sqrt(xx) * length)};
+}
+
+/// The least that is worth a word: 1 % of the best loss, or a tenth of all that it has fallen,
+/// where that is less, as it is if it falls slowly.
+double least_fall(const std::vector<Point>& points) {
+  const double lowest = std::ranges::min_element(points, {}, &Point::loss)->loss;
+  return std::min(0.01 * std::abs(lowest), 0.1 * (points.front().loss - lowest));
 }
 
 /// From the best on, at least three times in a row.
@@ -93,17 +113,25 @@ bool rises_each_time(const std::vector<Point>& points) {
          points.back().loss - points.front().loss > 0.01 * std::abs(points.front().loss);
 }
 
+/// To the end, and in the second half still by as much as counts: it has not settled.
+bool falls_each_time(const std::vector<Point>& points, double least) {
+  return std::ranges::is_sorted(points, std::greater(), &Point::loss) &&
+         points[(points.size() - 1) / 2].loss - points.back().loss > least;
+}
+
 /// Over the last third, if the best is in its second half; the last, where noise is not known.
 bool still_falls(const std::vector<Point>& points, int best_epoch, const Noise& noise) {
   const std::size_t size = std::min(points.size(), std::max<std::size_t>(4, points.size() / 3));
   const std::vector<Point> last(points.end() - static_cast<std::ptrdiff_t>(size), points.end());
+  const double least = least_fall(points);
+  if (falls_each_time(last, least)) return true;
   const Point& late = noise.differences == 0 ? last.back() : last[size / 2];
-  return best_epoch >= late.epoch && trend(last, noise).falls();
+  return best_epoch >= late.epoch && trend(last, noise, least).falls();
 }
 
 Verdict verdict(const std::vector<Point>& train, const std::vector<Point>& validation,
                 int best_epoch) {
-  if (validation.size() == 1) return Verdict::underfitting;
+  if (validation.size() == 1) return Verdict::unknown;
   const Noise noise = noise_of(validation, best_epoch);
   std::vector<Point> behind = since(validation, best_epoch);
   const bool each_time = rises_each_time(behind);
@@ -126,6 +154,7 @@ Diagnosis diagnosis(const History& history) {
   if (lost != all.end()) result.diverged_from = lost->epoch;
 
   const std::vector<Point> train = finite(all), validation = finite(points_of(history, "val_loss"));
+  result.validated = history.contains("val_loss");
   if (!validation.empty()) {
     const Point best = *std::ranges::min_element(validation, {}, &Point::loss);
     result.best_epoch = best.epoch;
@@ -149,6 +178,15 @@ std::string Diagnosis::text() const {
   }
   switch (verdict) {
     case Verdict::unknown:
+      if (best_epoch) {
+        return out +
+               "One validated epoch does not show whether the loss falls or rises. Train "
+               "longer.";
+      }
+      if (validated) {
+        return "The validation loss is no finite number in any epoch, so there is nothing to judge "
+               "by: look for such numbers in the validation data, or try a lower learning rate.";
+      }
       return "There is no validation loss to judge by: give fit validation_data or "
              "validation_split.";
     case Verdict::underfitting:

@@ -20,8 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Which way a metric is better, by the words in its name. Losses and errors come first, since
-/// "false_positives" has no good end.
+/// Which way a metric is better, by the words in its name, and if they do not say it by parts of
+/// them: "glossy_accuracy" is no loss. Losses and errors come first, since "false_positives" has no
+/// good end.
 bool more_is_better(std::string_view who, const std::string& monitor, const std::string& mode) {
   if (mode == "min") return false;
   if (mode == "max") return true;
@@ -31,12 +32,19 @@ bool more_is_better(std::string_view who, const std::string& monitor, const std:
   constexpr std::array less{"loss",    "error",   "crossentropy", "cross_entropy", "false_",
                             "hinge",   "mse",     "mae",          "mape",          "msle",
                             "logcosh", "poisson", "divergence",   "learning_rate"};
-  constexpr std::array more{"acc",    "auc",         "precision",   "recall",     "f1",
-                            "fbeta",  "io_u",        "r2",          "true_",      "confusion",
-                            "cosine", "correlation", "sensitivity", "specificity"};
-  const auto names = [&](const char* word) { return monitor.find(word) != std::string::npos; };
-  if (std::ranges::any_of(less, names)) return false;
-  if (std::ranges::any_of(more, names)) return true;
+  constexpr std::array more{"acc",       "accuracy", "auc",         "precision",   "recall",
+                            "f1",        "fbeta",    "io_u",        "r2",          "true_",
+                            "confusion", "cosine",   "correlation", "sensitivity", "specificity"};
+  const std::string between = '_' + monitor + '_';
+  const auto has = [&](const auto& words, bool whole) {
+    return std::ranges::any_of(words, [&](const std::string& word) {
+      return between.find(whole ? '_' + word + '_' : word) != std::string::npos;
+    });
+  };
+  for (const bool whole : {true, false}) {
+    if (has(less, whole)) return false;
+    if (has(more, whole)) return true;
+  }
   fail<ArgumentError>(
       "{}: whether more or less of \"{}\" is better cannot be told from its name: say .mode = "
       "\"min\" or \"max\"",

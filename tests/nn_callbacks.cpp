@@ -238,6 +238,25 @@ TEST_CASE(
   CHECK(said.text() == "Epoch 1: \"dense/kernel\" is not finite, terminating training\n");
 }
 
+TEST_CASE("callbacks: which way a number is better is seen from whole words first") {
+  for (const auto& [name, more] : {std::pair{"val_loss", false},
+                                   {"val_accuracy", true},
+                                   {"val_blossom_accuracy", true},
+                                   {"val_glossy_acc", true},
+                                   {"mean_squared_error", false},
+                                   {"false_positives", false},
+                                   {"myloss", false},
+                                   {"auc_1", true},
+                                   {"out_loss", false}}) {
+    CAPTURE(name);
+    nn::Model model = small_model();
+    const auto epochs =
+        fit(model, 4, {course(name, {1, 2, 3, 4}), nn::EarlyStopping{.monitor = name}})
+            .epoch.size();
+    CHECK(epochs == (more ? 4 : 2));
+  }
+}
+
 TEST_CASE("callbacks: a learning rate at its least is not reduced again") {
   const Said said(std::cout);
   nn::Model model = small_model();

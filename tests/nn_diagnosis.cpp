@@ -47,6 +47,9 @@ TEST_CASE("diagnosis: validation loss that rises behind the best epoch is overfi
         "loss rises, while the training loss does not. Stop at epoch 7, or use more data, dropout "
         "or a smaller model.");
 
+  CHECK(
+      nn::diagnosis(history_of({2, 1, .5, .4, .3, .2}, {2.3, 1, .5, .4, 8, 9})).overfitting_from ==
+      5);
   // From the second epoch on, and with a bend in it.
   CHECK(nn::diagnosis(history_of({1, .5, .2}, {.5, .6, .9})).overfitting_from == 2);
   CHECK(nn::diagnosis(history_of({1, .8, .6, .5, .4, .3, .2}, {1, .5, .3, .25, .3, .4, .55}))
@@ -69,7 +72,24 @@ TEST_CASE("diagnosis: if the validation loss still falls, the model may underfit
   CHECK(!found.overfitting_from);
   CHECK(says(found, "Best epoch: 3 of 3 (val_loss 1.5000). The validation loss was still falling"));
   CHECK(says(found, "Train longer"));
-  CHECK(nn::diagnosis(history_of({3}, {3})).verdict == Verdict::underfitting);
+  // Steeply to the end; and slowly, as with a low learning rate.
+  for (const std::vector<double>& falling : {std::vector<double>{2.3, 1.2, .7, .5, .4},
+                                             {1000, 300, 90, 30, 14, 8, 5},
+                                             {1, .1, .01, .001, .0001},
+                                             {1, .98, .96}}) {
+    CAPTURE(falling.size());
+    CHECK(nn::diagnosis(history_of(falling, falling)).verdict == Verdict::underfitting);
+  }
+  for (const int epochs : {20, 50}) {
+    std::vector<double> slow;
+    for (int i = 0; i < epochs; ++i) slow.push_back(2.3 - .0035 * i);
+    CHECK(nn::diagnosis(history_of(slow, slow)).verdict == Verdict::underfitting);
+  }
+  // One epoch falls and rises nowhere.
+  const nn::Diagnosis one = nn::diagnosis(history_of({3}, {3}));
+  CHECK(one.verdict == Verdict::unknown);
+  CHECK(one.best_epoch == 1);
+  CHECK(says(one, "One validated epoch does not show"));
   // The tutorial's network, stopped after five epochs.
   CHECK(nn::diagnosis(history_of({.28, .09, .064, .052, .044}, {.0964, .07, .0627, .0559, .0500}))
             .verdict == Verdict::underfitting);
@@ -155,6 +175,9 @@ TEST_CASE("diagnosis: what is no number, and what was not validated") {
   CHECK(!none.best_epoch);
   CHECK(says(none, "validation_data"));
   CHECK(nn::diagnosis({}).text() == "No epoch ran.");
+  const nn::Diagnosis lost = nn::diagnosis(history_of({3, 2}, {nan, nan}));
+  CHECK(lost.verdict == Verdict::unknown);
+  CHECK(says(lost, "The validation loss is no finite number in any epoch"));
 
   // Every second epoch was validated.
   const nn::History second = history_of({6, 5, 4, 3, 2, 1}, {-1, 2, -1, 1, -1, 2});
