@@ -104,6 +104,8 @@ TEST_CASE("train --serve: it says where its page is, also where it says little e
     CAPTURE(how);
     ServedTraining training(100000, {how});
     CHECK(training.client().Get("/"));
+    Page page{training.client()};  // until training begins, the signal would end it at once
+    while (page.all.empty() || page.all["state"] != "training") page.ask();
     training.program().kill(SIGINT);
     CHECK(training.program().code() == 130);
     const std::string out = training.program().out();
