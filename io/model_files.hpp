@@ -13,6 +13,7 @@
 //
 // Training that is saved, loaded and continued goes on as if it had not stopped: from a .keras, and
 // from an .h5, whose optimizer state only Weft reads.
+//
 // Files are written beside and renamed (io/atomic_file.hpp). No file runs code.
 #pragma once
 

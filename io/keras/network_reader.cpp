@@ -374,8 +374,7 @@ class FunctionalReader {
       if (input.shape().rank() == inputs[0].shape().rank()) continue;
       fail<UnsupportedError>(
           "{}: \"{}\" is an operation of {} and {}, whose axes it would bring together from the "
-          "last "
-          "on: write the model with layers",
+          "last on: write the model with layers",
           where_, layer, inputs[0].shape(), input.shape());
     }
   }
