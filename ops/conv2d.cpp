@@ -99,6 +99,10 @@ struct Geometry {
   }
 
   // For oneDNN.
+  onednn::Convolution use(onednn::Pass pass, const Shape& kernel) const {
+    return {pass,    {kernel[0], kernel[1]}, strides(), {dilation[0], dilation[1]}, before(),
+            behind()};
+  }
   Dims strides() const { return {stride[0], stride[1]}; }
   Dims dilates() const { return {dilation[0] - 1, dilation[1] - 1}; }
   Dims before() const { return {padding.top, padding.left}; }
@@ -165,7 +169,7 @@ std::vector<Candidate> candidates(const Lowering& l, std::optional<std::size_t> 
 // Networks", 2015: 36 products instead of 144 for each 4x4 tile of the output, at the price of
 // transforming tiles of x and y and the whole kernel. oneDNN 2.x has it for AVX-512.
 
-enum class Pass { forward, input_gradient, kernel_gradient };
+using onednn::Pass;
 
 /// Is Winograd the faster algorithm? Without timing, by counting: all in the time of one
 /// multiply-add of a direct convolution. The constants were fitted to a core of AVX-512 whose peak
@@ -205,6 +209,7 @@ struct Way {
   dnnl::primitive_desc_base pd;
   Desc x, kernel, y;
   bool accumulates = false;  // a residual is added in the destination
+  bool takes_epilogue = true;
 };
 
 /// What a choice depends on besides the time of the primitive: which inputs have to be brought into
@@ -242,7 +247,9 @@ Way choose(const Lowering& l, const std::vector<Candidate>& list, const Ends& en
   }
   if (fast.empty()) {
     if (!slow.empty()) return slow[0];
-    onednn::cannot(l.describe(), error.value());
+    if (error) onednn::cannot(l.describe(), *error);
+    fail<CompileError>("{}: every implementation in oneDNN {} on {} has a known fault here",
+                       l.describe(), onednn::version(), onednn::isa());
   }
   // Whoever reads the output is taken to want it as the first way, that of the rule, leaves it.
   const auto seconds = [&](std::size_t i) {
@@ -298,6 +305,12 @@ Way kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel, c
   return {pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
 }
 
+/// Nothing for a way whose numbers cannot be trusted.
+std::optional<Way> trusted(Way way, const onednn::Convolution& use) {
+  if (onednn::known_fault(way.pd, use)) return std::nullopt;
+  return way;
+}
+
 struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
   std::int64_t height = 1, width = 1;  // of x
   static constexpr auto fields = std::tuple{
@@ -322,8 +335,9 @@ struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
     const auto list =
         with_winograd(l, candidates(l, std::nullopt, dx_type, 0, dy_type), *this,
                       Pass::input_gradient, dx_type.shape, l.input(1).shape, dy_type.shape);
+    const auto use = this->use(Pass::input_gradient, l.input(1).shape);
     const Way way = choose(l, list, {{{0, &Way::y}}, &Way::x}, [&](const Candidate& c) {
-      return input_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)));
+      return trusted(input_grad_way(*this, c, onednn::any(onednn::dims(kernel.md))), use);
     });
     l.step(way.pd,
            {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), way.y))},
@@ -381,10 +395,12 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
     const auto list =
         with_winograd(l, candidates(l, 0, x_type, 1, dy_type), *this, Pass::kernel_gradient,
                       x_type.shape, l.output(0).shape, dy_type.shape);
+    const auto use = this->use(Pass::kernel_gradient, l.output(0).shape);
     const Way way =
         choose(l, list, {{{0, &Way::x}, {1, &Way::y}}, &Way::kernel}, [&](const Candidate& c) {
-          return kernel_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)),
-                                 wants_bias ? Bias(bias.md) : std::nullopt);
+          return trusted(kernel_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)),
+                                         wants_bias ? Bias(bias.md) : std::nullopt),
+                         use);
         });
     Lowering::Arguments writes{{DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(kernel, way.kernel))}};
     if (wants_bias) writes.emplace_back(DNNL_ARG_DIFF_BIAS, l.write(1, bias));
@@ -459,23 +475,34 @@ struct Conv2d : Geometry {
     }
     list = with_winograd(l, list, *this, Pass::forward, l.input(0).shape, l.input(1).shape,
                          l.output(0).shape);
-    const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, [&](const Candidate& c) {
-      Way way = forward_way(*this, l.attr(), c, any, bias);
+    const onednn::Convolution use = this->use(Pass::forward, l.input(1).shape);
+    const auto make = [&](const Candidate& c) -> std::optional<Way> {
+      const Way alone = forward_way(*this, l.attr(), c, any, bias);
+      if (!l.has_epilogue() || onednn::known_fault(alone.pd, use)) return trusted(alone, use);
       // Winograd has no binary post-op, but can add to what lies in its destination.
       const bool accumulates = c.algorithm == dnnl::algorithm::convolution_winograd;
-      if (l.has_epilogue()) {
-        const auto attributes = l.epilogue(with(y_names, way.y), accumulates);
-        way = forward_way(*this, attributes.attr, {c.algorithm, way.x, way.y}, way.kernel, bias);
-      }
+      const auto attributes = l.epilogue(with(y_names, alone.y), accumulates);
+      Way way =
+          forward_way(*this, attributes.attr, {c.algorithm, alone.x, alone.y}, alone.kernel, bias);
       way.accumulates = accumulates;
+      if (!onednn::known_fault(way.pd, use)) return way;
+      way = alone;
+      way.takes_epilogue = false;
       return way;
-    });
+    };
+    const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, make);
     const Layout y = with(y_names, way.y);
-    const auto attributes = l.epilogue(y, way.accumulates);
+    const auto attributes = way.takes_epilogue ? l.epilogue(y, way.accumulates)
+                                               : Lowering::Attributes{.attr = l.attr()};
     Lowering::Arguments reads = l.read(attributes);
     reads.emplace_back(DNNL_ARG_SRC, l.read(0, with(x, way.x)));
     reads.emplace_back(DNNL_ARG_WEIGHTS, l.read_scaled(1, with(kernel, way.kernel)));
     if (bias) reads.emplace_back(DNNL_ARG_BIAS, l.read(*bias_index, bias_names));
+    if (!way.takes_epilogue) {
+      const Operand made = l.before_epilogue(y);
+      l.step(way.pd, reads, {{DNNL_ARG_DST, made}});
+      return l.apply_epilogue(made);
+    }
     const auto added = attributes.accumulated;
     l.step(way.pd, reads,
            {{DNNL_ARG_DST, added ? l.write_copy(0, l.read(*added, y)) : l.write(0, y)}});

@@ -249,7 +249,7 @@ struct Conv2dMaxPool2dKernelGrad : Geometry {  // (x, index, dy or (y, dy)) -> d
     std::vector<Operand> reads;
     for (std::size_t i = 0; i < l.input_count(); ++i) reads.push_back(l.read_row_major(i));
     // Each thread sums its own samples.
-    const std::int64_t parts = std::min<std::int64_t>(s.samples, omp_get_max_threads());
+    const std::int64_t parts = std::clamp<std::int64_t>(s.samples, 1, omp_get_max_threads());
     const std::int64_t sums = (s.taps() + 1) * s.filters;
     const std::vector<Operand> writes{l.write_row_major(0), l.write_row_major(1),
                                       l.scratch({DType::f32, {parts, sums}})};

@@ -6,6 +6,8 @@
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
+#include "ops/binary.hpp"
+#include "ops/reduce.hpp"
 #include "runtime/lowering.hpp"
 
 namespace weft {
@@ -78,6 +80,13 @@ struct Matmul {
       }
     }
     return {y};
+  }
+
+  /// A sum of nothing is zero.
+  std::optional<Value> simplify(std::span<const Value> in) const {
+    if (columns(in[0].shape(), ta) != 0) return std::nullopt;
+    const Type types[] = {in[0].type(), in[1].type()};
+    return broadcast_to(scalar_like(in[0], 0), infer(types)[0].shape);
   }
 
   /// Which of an operand's batches belongs to batch `index` of the result.

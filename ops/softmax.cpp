@@ -20,6 +20,13 @@
 namespace weft {
 namespace {
 
+/// Throws ShapeError if there is nothing along the axis: a maximum of nothing is not defined.
+void expect_elements(std::string_view op, const Type& x, int axis) {
+  if (x.shape[axis] == 0) {
+    fail<ShapeError>("{}: axis {} of {} has no elements", op, axis, x);
+  }
+}
+
 /// x minus its maximum, which changes no quotient of exponentials and keeps them finite.
 Value shifted(Value x, int axis) { return x - stop_gradient(max(x, {axis}, Keep::axes)); }
 
@@ -32,6 +39,7 @@ struct Softmax {
   std::vector<Type> infer(std::span<const Type> in) const {
     expect_inputs(name(), in, 1);
     expect_f32(name(), in);
+    expect_elements(name(), in[0], axis);
     return {in[0]};
   }
   // dx = y * (dy - sum(y * dy))
@@ -73,6 +81,7 @@ struct LogSoftmax {
   std::vector<Type> infer(std::span<const Type> in) const {
     expect_inputs(name(), in, 1);
     expect_f32(name(), in);
+    expect_elements(name(), in[0], axis);
     return {in[0]};
   }
   // dx = dy - softmax(x) * sum(dy), and softmax(x) = exp(y)
@@ -145,6 +154,7 @@ struct Sparsemax {
   std::vector<Type> infer(std::span<const Type> in) const {
     expect_inputs(name(), in, 1);
     expect_f32(name(), in);
+    expect_elements(name(), in[0], axis);
     return {in[0]};
   }
   // Where y > 0, dx = dy minus the mean of dy over all such places; elsewhere 0.
@@ -258,6 +268,7 @@ struct CrossEntropy {  // (logits, targets) -> loss
     expect_inputs(name(), in, 2);
     expect_f32(name(), in);
     expect_pair(name(), in[0], in[1]);
+    expect_elements(name(), in[0], -1);
     return {{DType::f32, Shape(std::span(in[0].shape.begin(), in[0].shape.rank() - 1))}};
   }
   // dtargets = -log_softmax(logits) * dloss

@@ -5,6 +5,8 @@
 
 namespace weft {
 
+// Each throws ShapeError if there is no such axis, or nothing along it.
+
 /// e^x / sum e^x along an axis, shifted by the maximum so that nothing overflows.
 Value softmax(Value x, int axis = -1);
 

@@ -42,10 +42,10 @@ constexpr std::array graph_passes{
     GraphPass{"fuse", fuse, true}, GraphPass{"islands", islands, true},
 };
 
-/// Shows a pass' result where the environment asks for it (runtime/config.hpp).
+/// Checks and shows a pass' result where the environment asks for it (runtime/config.hpp).
 void show(const Program& program, std::string_view pass, std::size_t index, std::size_t compile) {
+  if (config().debug >= 2 || config().verify) verify(program, pass);
   if (config().debug >= 2) {
-    verify(program, pass);
     std::cerr << fmt::format("-- compile {}, after {}\n{}", compile, pass, to_string(program));
   }
   if (!config().dot_folder.empty()) {
@@ -122,12 +122,12 @@ Planned plan_graph(const Traced& traced, VariableStore& variables, const Compile
     if (options.watch) options.watch(pass.name, program);
   }
   Plan plan;
-  {
+  onednn::try_to("compile", [&] {
     // Primitives are made for the number of threads that will run them.
     const ThreadCount threads(split.threads);
     plan = lower(program, traced.outputs.size(), variables, split.replicas,
                  {.winograd = options.winograd, .tune = options.tune}, sibling);
-  }
+  });
   plan = plan_memory(replicate(prologue(std::move(plan))));
   plan.node_count = program.graph.size();
   plan.fused_count = options.fuse ? unfused - program.graph.size() : 0;
@@ -162,10 +162,12 @@ class Telling {
 
 Executable assemble(std::vector<Plan> plans, std::size_t larger, std::set<std::string> unused,
                     const Variables& variables, const CompileOptions& options, const Split& split) {
-  return Executable(std::make_unique<Executable::Impl>(
-      Parts{std::move(plans), larger, split.threads, options.check_numbers || config().debug >= 4,
-            options.poison, std::move(unused)},
-      variables));
+  return onednn::try_to("compile", [&] {
+    return Executable(std::make_unique<Executable::Impl>(
+        Parts{std::move(plans), larger, split.threads, options.check_numbers || config().debug >= 4,
+              options.poison, std::move(unused)},
+        variables));
+  });
 }
 
 /// As options say, or else `replicas` of them and their part of the threads at hand.
@@ -177,6 +179,26 @@ Split split_from(const CompileOptions& options, std::size_t replicas) {
 
 using TraceSlice = std::function<Traced(Graph&, const Slice&)>;
 
+/// A result may be equal in all replicas and still have rows for each sample: a table that is
+/// broadcast to all of them, or the gradient of a sum. Each replica's rows belong to the batch then.
+/// Rows are told from other sizes by tracing a slice that has one more.
+void find_rows(Plan& plan, const Slice& slice, const TraceSlice& trace) {
+  const auto in_doubt = [&](std::size_t i) {
+    const Shape& shape = plan.result_types[i].shape;
+    return plan.result_is_uniform[i] && shape.rank() > 0 && shape[0] % slice.rows == 0;
+  };
+  bool any = false;
+  for (std::size_t i = 0; i < plan.result_is_uniform.size(); ++i) any = any || in_doubt(i);
+  if (!any) return;
+  Graph graph;
+  const auto more = trace(graph, {slice.rows + 1, slice.batch + 1, slice.replicas}).outputs;
+  for (std::size_t i = 0; i < plan.result_is_uniform.size(); ++i) {
+    if (in_doubt(i) && more.at(i).shape()[0] != plan.result_types[i].shape[0]) {
+      plan.result_is_uniform[i] = false;
+    }
+  }
+}
+
 /// A batch cut as `split` says; nothing if its slices cannot be brought together.
 std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& trace,
                                         const Variables& variables, const CompileOptions& options,
@@ -184,9 +206,11 @@ std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& tra
   const Telling tell;
   const auto plan_slice = [&](std::size_t replica, const Plan* sibling) {
     Graph graph;
-    const std::int64_t slice = slice_of(rows, split.replicas, replica).count;
-    const Traced traced = trace(graph, {slice, rows, split.replicas});
-    return plan_graph(traced, variables.store(), options, split, tell.number, sibling);
+    const Slice slice{slice_of(rows, split.replicas, replica).count, rows, split.replicas};
+    const Traced traced = trace(graph, slice);
+    Planned planned = plan_graph(traced, variables.store(), options, split, tell.number, sibling);
+    find_rows(planned.plan, slice, trace);
+    return planned;
   };
   Planned first = plan_slice(0, nullptr);
   std::vector<Plan> plans;

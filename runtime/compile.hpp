@@ -21,7 +21,8 @@ struct CompileOptions {
   std::vector<Update> updates;
   /// How many replicas run the graph side by side, each in its own thread on its own slice. The
   /// graph is that of one slice: inputs are given with `replicas` times as many rows (scalars
-  /// excepted), and outputs that differ between replicas come back so. Replicas meet at all_reduce;
+  /// excepted), and outputs that differ between replicas come back so; those that follow from
+  /// variables, constants and sums over replicas alone come back once. Replicas meet at all_reduce;
   /// variables are shared, so their updates must not differ. 0: one for compile; for compile_batch,
   /// what suits the batch.
   std::size_t replicas = 0;
@@ -85,7 +86,8 @@ struct Traced {
 };
 
 /// Compiles a batch of any size in slices that differ by at most one row. Its inputs and outputs
-/// are those of the whole batch. Where CompileOptions::replicas is 0 and there are several suitable
+/// are those of the whole batch: an output whose first axis grows with the slice has all rows, also
+/// if it is equal in all replicas. Where CompileOptions::replicas is 0 and there are several suitable
 /// splits, each is measured, on a copy of the variables, the first time that this process meets the
 /// program; so, other than with a given number of replicas, the last bits of results may then
 /// differ from process to process.

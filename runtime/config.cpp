@@ -22,9 +22,9 @@ int threads_from(const std::string& text) {
   return count;
 }
 
-bool pin_from(const std::string& text) {
+bool flag_from(const char* name, const std::string& text) {
   if (text.empty() || text == "0") return false;
-  if (text != "1") fail<ArgumentError>("WEFT_PIN: it must be 0 or 1, not \"{}\"", text);
+  if (text != "1") fail<ArgumentError>("{}: it must be 0 or 1, not \"{}\"", name, text);
   return true;
 }
 
@@ -47,7 +47,8 @@ Config config_from(const std::function<const char*(const char*)>& read) {
           text("WEFT_TRACE"),
           tuning_file,
           threads_from(text("WEFT_THREADS")),
-          pin_from(text("WEFT_PIN"))};
+          flag_from("WEFT_PIN", text("WEFT_PIN")),
+          flag_from("WEFT_VERIFY", text("WEFT_VERIFY"))};
 }
 
 const Config& config() {

@@ -24,9 +24,11 @@ struct Config {
   /// WEFT_PIN: 1 keeps each replica's thread on cores of its own, among those that the process may
   /// use. Off unless set: a replica cannot leave such a core when another program takes it.
   bool pin = false;
+  /// WEFT_VERIFY: 1 checks the program after every pass, as the tests do.
+  bool verify = false;
 };
 
-/// Throws ArgumentError if WEFT_THREADS or WEFT_PIN is not as above.
+/// Throws ArgumentError if WEFT_THREADS, WEFT_PIN or WEFT_VERIFY is not as above.
 const Config& config();
 /// The same from another environment: `read` returns nullptr for what is not set.
 Config config_from(const std::function<const char*(const char* name)>& read);

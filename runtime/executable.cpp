@@ -129,6 +129,7 @@ void Instance::execute(std::size_t s) {
     fail("run: {} ({}) failed in oneDNN with status {}", step.label, step.detail,
          static_cast<int>(status));
   }
+  if (step.behind) step.behind(bound.reads, bound.writes);
 }
 
 void Instance::execute_range(std::size_t s, std::size_t first, std::size_t last) {
@@ -147,6 +148,11 @@ void Instance::check(std::size_t s) const {
   for (std::size_t w = 0; w < step.writes.size(); ++w) {
     const Buffer& buffer = plan_.buffers[step.writes[w]];
     if (onednn::data_type(buffer.layout.md) != dnnl::memory::data_type::f32) continue;
+    if (!onednn::padding_is_zero(buffer.layout.md, bound_[s].writes[w])) {
+      fail("run: step {} ({}, by {}) leaves something other than zero in the padding of its output "
+           "{}, which lies as {}",
+           s, step.label, step.detail, w, onednn::layout_name(buffer.layout.md));
+    }
     const auto* numbers = reinterpret_cast<const float*>(bound_[s].writes[w]);
     const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
     const auto* bad = std::find_if(numbers, numbers + count, [](float x) { return std::isnan(x); });

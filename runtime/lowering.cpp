@@ -367,12 +367,26 @@ void Lowering::step(const dnnl::primitive_desc_base& pd, const Arguments& reads,
   for (const BufferId id : begun_) {
     if (std::ranges::count(step.writes, id) > 0) step.reads.push_back(id);
   }
+  if (!onednn::keeps_padding(pd)) clear_padding_behind(step);
   if (const auto pad = pd.scratchpad_desc(); pad.get_size() > 0) {
     const BufferId scratch = context_.add_buffer({.layout = {pad, pad}, .name = "scratchpad"});
     step.scratch.push_back(scratch);
     step.arguments.push_back({DNNL_ARG_SCRATCHPAD, scratch, pad});
   }
   finish(std::move(step));
+}
+
+/// Padding is zero whenever a step is done (runtime/onednn.hpp).
+void Lowering::clear_padding_behind(Step& step) const {
+  std::vector<std::pair<std::size_t, onednn::Desc>> padded;
+  for (std::size_t w = 0; w < step.writes.size(); ++w) {
+    const onednn::Desc& md = context_.plan().buffers[step.writes[w]].layout.md;
+    if (onednn::has_padding(md)) padded.emplace_back(w, md);
+  }
+  if (padded.empty()) return;
+  step.behind = [padded = std::move(padded)](auto, auto writes) {
+    for (const auto& [w, md] : padded) onednn::clear_padding(md, writes[w]);
+  };
 }
 
 void Lowering::step(std::vector<Operand> reads, std::vector<Operand> writes, Kernel kernel) {
@@ -464,14 +478,54 @@ std::optional<std::size_t> Lowering::bias() const { return bias_; }
 bool Lowering::has_epilogue() const { return !riders_.empty(); }
 
 Lowering::Attributes Lowering::epilogue(const Layout& output, bool accumulate) {
-  Epilogue epilogue(*this, output, accumulate);
-  for (const Rider& rider : riders_) {
-    epilogue.rider_ = &rider;
-    rider.op.ride(epilogue, rider.through);
+  const Epilogue epilogue(*this, output, riders_);
+  Attributes result{.attr = attr()};
+  dnnl::post_ops ops;
+  onednn::try_to(describe(), [&] {
+    for (const auto& [algorithm, a, b, other] : epilogue.operations_) {
+      if (!other) {
+        onednn::append_eltwise(ops, algorithm, a, b);
+      } else if (accumulate && other->is_whole && algorithm == dnnl::algorithm::binary_add &&
+                 ops.len() == 0) {
+        ops.append_sum(1.0f);
+        result.accumulated = other->input;
+      } else {
+        ops.append_binary(algorithm, other->layout.md);
+        const int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len() - 1) | DNNL_ARG_SRC_1;
+        result.operands.push_back({argument, other->input, other->layout});
+      }
+    }
+    result.attr.set_post_ops(ops);
+  });
+  return result;
+}
+
+Operand Lowering::before_epilogue(const Layout& layout) {
+  return {context_.add_buffer({.layout = layout, .name = node_of(context_, node_).name}), layout};
+}
+
+void Lowering::apply_epilogue(const Operand& made) {
+  const Epilogue epilogue(*this, made.layout, riders_);
+  const onednn::Desc& md = made.layout.md;
+  Operand from = made;
+  for (std::size_t i = 0; i < epilogue.operations_.size(); ++i) {
+    const auto& [algorithm, a, b, other] = epilogue.operations_[i];
+    const bool is_last = i + 1 == epilogue.operations_.size();
+    const Operand to = is_last ? write(0, made.layout) : before_epilogue(made.layout);
+    allow_over(to, from);
+    if (other) {
+      const auto pd = onednn::try_to(describe(), [&] {
+        return onednn::forward<dnnl::binary>(attr(), algorithm, md, other->layout.md, md);
+      });
+      step(pd, {{DNNL_ARG_SRC_0, from}, {DNNL_ARG_SRC_1, read(other->input, other->layout)}},
+           {{DNNL_ARG_DST, to}});
+    } else {
+      const auto pd =
+          onednn::try_to(describe(), [&] { return onednn::eltwise(attr(), algorithm, md, a, b); });
+      step(pd, {{DNNL_ARG_SRC, from}}, {{DNNL_ARG_DST, to}});
+    }
+    from = to;
   }
-  auto result = attr();
-  result.set_post_ops(epilogue.ops_);
-  return {result, std::move(epilogue.operands_), epilogue.accumulated_};
 }
 
 Lowering::Arguments Lowering::read(const Attributes& attributes) {
@@ -482,27 +536,29 @@ Lowering::Arguments Lowering::read(const Attributes& attributes) {
   return arguments;
 }
 
+Epilogue::Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders)
+    : lowering_(lowering), output_(output) {
+  for (const Rider& rider : riders) {
+    rider_ = &rider;
+    rider.op.ride(*this, rider.through);
+  }
+}
+
 void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
-  onednn::append_eltwise(ops_, algorithm, a, b);
+  operations_.push_back({algorithm, a, b});
 }
 
 void Epilogue::binary(dnnl::algorithm algorithm) {
   const std::size_t input = rider_->operands.at(0);
   const Type& type = lowering_.input(input);
-  const bool whole = type.shape == lowering_.output(0).shape;
-  if (accumulate_ && whole && algorithm == dnnl::algorithm::binary_add && ops_.len() == 0) {
-    ops_.append_sum(1.0f);
-    accumulated_ = input;
-    return;
-  }
+  const bool is_whole = type.shape == lowering_.output(0).shape;
   const std::optional<Layout> layout =
-      whole ? output_ : broadcast_like(output_, lowering_.output(0).shape, type);
+      is_whole ? output_ : broadcast_like(output_, lowering_.output(0).shape, type);
   if (!layout) {
     fail<CompileError>("{}: cannot broadcast {} in an epilogue", lowering_.describe(), type);
   }
-  ops_.append_binary(algorithm, layout->md);
-  const int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops_.len() - 1) | DNNL_ARG_SRC_1;
-  operands_.push_back({argument, input, *layout});
+  operations_.push_back(
+      {.algorithm = algorithm, .other = Operation::Other{input, is_whole, *layout}});
 }
 
 }  // namespace weft

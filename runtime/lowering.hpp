@@ -139,6 +139,10 @@ class Lowering {
   Attributes epilogue(const Layout& output, bool accumulate = false);
   /// Reads what the attributes want.
   Arguments read(const Attributes& attributes);
+  /// Memory for what a primitive makes that cannot take the epilogue; see apply_epilogue.
+  Operand before_epilogue(const Layout& layout);
+  /// Makes output 0 of `made` by the ops of the epilogue, each as a step of its own.
+  void apply_epilogue(const Operand& made);
   /// Attributes without an epilogue.
   static dnnl::primitive_attr attr();
 
@@ -157,6 +161,7 @@ class Lowering {
  private:
   friend class Epilogue;
   Step new_step() const;
+  void clear_padding_behind(Step& step) const;
   void finish(Step step);
 
   LoweringContext& context_;
@@ -176,15 +181,22 @@ class Epilogue {
 
  private:
   friend class Lowering;
-  Epilogue(const Lowering& lowering, const Layout& output, bool accumulate)
-      : lowering_(lowering), output_(output), accumulate_(accumulate) {}
+  Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders);
+
+  struct Operation {
+    dnnl::algorithm algorithm;
+    float a = 0, b = 0;  // of an eltwise
+    struct Other {
+      std::size_t input;
+      bool is_whole;
+      Layout layout;
+    };
+    std::optional<Other> other{};  // of a binary
+  };
   const Lowering& lowering_;
   const Layout& output_;
-  bool accumulate_;
   const Rider* rider_ = nullptr;
-  dnnl::post_ops ops_;
-  std::vector<Lowering::Attributes::Operand> operands_;
-  std::optional<std::size_t> accumulated_;
+  std::vector<Operation> operations_;
 };
 
 /// Typed views of what a Kernel gets.

@@ -1,5 +1,9 @@
 #include "runtime/onednn.hpp"
 
+#include <algorithm>
+#include <compare>
+#include <cstring>
+#include <functional>
 #include <string_view>
 
 #include "graph/error.hpp"
@@ -106,6 +110,11 @@ namespace {
 
 using Blocks = std::vector<std::pair<std::int64_t, std::int64_t>>;  // axis, width
 
+struct Eltwise {
+  dnnl::algorithm algorithm;
+  float a, b;
+};
+
 }  // namespace
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -124,6 +133,11 @@ dnnl::eltwise_backward::primitive_desc eltwise_grad(const dnnl::primitive_attr& 
 }
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float a, float b) {
   ops.append_eltwise(algorithm, a, b);
+}
+Eltwise eltwise_of(const dnnl::post_ops& ops, int index) {
+  Eltwise result{};
+  ops.get_params_eltwise(index, result.algorithm, result.a, result.b);
+  return result;
 }
 dnnl::concat::primitive_desc concat(const dnnl::primitive_attr& attr, const Desc& destination,
                                     int axis, const std::vector<Desc>& sources) {
@@ -159,6 +173,12 @@ dnnl::eltwise_backward::primitive_desc eltwise_grad(const dnnl::primitive_attr& 
 }
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float a, float b) {
   ops.append_eltwise(1.0f, algorithm, a, b);
+}
+Eltwise eltwise_of(const dnnl::post_ops& ops, int index) {
+  Eltwise result{};
+  float scale = 1;
+  ops.get_params_eltwise(index, scale, result.algorithm, result.a, result.b);
+  return result;
 }
 dnnl::concat::primitive_desc concat(const dnnl::primitive_attr& attr, const Desc& destination,
                                     int axis, const std::vector<Desc>& sources) {
@@ -203,6 +223,163 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc) {
     return make(padded_dims(desc)[1] / width, width);
   }
   if (is_strided(desc) && (sizes[1] == 1 || strides(desc)[1] == 1)) return make(1, sizes[1]);
+  return std::nullopt;
+}
+
+// ---- Padding
+
+bool has_padding(const Desc& desc) { return padded_dims(desc) != dims(desc); }
+
+namespace {
+
+/// Calls f(first, count) for runs of elements that are padding, until it returns false.
+template <class F>
+bool for_each_padding(const Desc& desc, F f) {
+  const Dims sizes = dims(desc), padded = padded_dims(desc);
+  if (sizes == padded || std::ranges::count(sizes, 0) > 0) return true;
+  if (const auto blocks = channel_blocks(desc); blocks && blocks->width > 1) {
+    // Images: the last lanes of each pixel of the last block.
+    const std::int64_t lanes = padded[1] - sizes[1], last = blocks->count - 1;
+    for (std::int64_t n = 0; n < sizes[0]; ++n) {
+      for (std::int64_t h = 0; h < sizes[2]; ++h) {
+        std::int64_t at = n * blocks->sample + last * blocks->block + h * blocks->row;
+        for (std::int64_t w = 0; w < sizes[3]; ++w, at += blocks->column) {
+          if (!f(at + blocks->width - lanes, lanes)) return false;
+        }
+      }
+    }
+    return true;
+  }
+  // Kernels, which are small: every place of the padded box that lies outside the real one.
+  const Blocks blocks = inner_blocks(desc);
+  const Dims outer = strides(desc);
+  Dims index(sizes.size(), 0);
+  for (;;) {
+    if (!std::equal(index.begin(), index.end(), sizes.begin(), std::less<>())) {
+      Dims place = index;
+      std::int64_t at = 0, width = 1;
+      for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) {
+        auto& along = place[static_cast<std::size_t>(block->first)];
+        at += along % block->second * width;
+        along /= block->second;
+        width *= block->second;
+      }
+      for (std::size_t d = 0; d < place.size(); ++d) at += place[d] * outer[d];
+      if (!f(at, 1)) return false;
+    }
+    std::size_t d = index.size();
+    while (d > 0 && ++index[d - 1] == padded[d - 1]) index[--d] = 0;
+    if (d == 0) return true;
+  }
+}
+
+/// Is f(0) = 0?
+bool keeps_zero(dnnl::algorithm algorithm, float a, float b) {
+  switch (algorithm) {
+    case dnnl::algorithm::eltwise_relu:
+    case dnnl::algorithm::eltwise_tanh:
+    case dnnl::algorithm::eltwise_elu:
+    case dnnl::algorithm::eltwise_square:
+    case dnnl::algorithm::eltwise_abs:
+    case dnnl::algorithm::eltwise_sqrt:
+    case dnnl::algorithm::eltwise_swish:
+    case dnnl::algorithm::eltwise_gelu_erf:
+    case dnnl::algorithm::eltwise_gelu_tanh:
+      return true;
+    case dnnl::algorithm::eltwise_clip:
+      return a <= 0 && b >= 0;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void clear_padding(const Desc& desc, std::byte* memory) {
+  const std::size_t bytes = dnnl::memory::data_type_size(data_type(desc));
+  for_each_padding(desc, [&](std::int64_t first, std::int64_t count) {
+    std::memset(memory + static_cast<std::size_t>(first) * bytes, 0,
+                static_cast<std::size_t>(count) * bytes);
+    return true;
+  });
+}
+
+bool padding_is_zero(const Desc& desc, const std::byte* memory) {
+  const std::size_t bytes = dnnl::memory::data_type_size(data_type(desc));
+  return for_each_padding(desc, [&](std::int64_t first, std::int64_t count) {
+    const std::byte* from = memory + static_cast<std::size_t>(first) * bytes;
+    return std::all_of(from, from + static_cast<std::size_t>(count) * bytes,
+                       [](std::byte b) { return b == std::byte{0}; });
+  });
+}
+
+bool keeps_padding(const dnnl::primitive_desc_base& pd) {
+  const auto kind = pd.get_kind();
+  if (kind == dnnl::primitive::kind::eltwise || kind == dnnl::primitive::kind::binary) return false;
+  const auto attr = pd.get_primitive_attr();
+  const auto ops = attr.get_post_ops();
+  for (int i = 0; i < ops.len(); ++i) {
+    if (ops.kind(i) == dnnl::primitive::kind::sum) continue;
+    if (ops.kind(i) != dnnl::primitive::kind::eltwise) return false;
+    const Eltwise eltwise = eltwise_of(ops, i);
+    if (!keeps_zero(eltwise.algorithm, eltwise.a, eltwise.b)) return false;
+  }
+  return true;
+}
+
+// ---- Known faults
+
+namespace {
+
+struct Version {
+  int major, minor, patch;
+  friend auto operator<=>(const Version&, const Version&) = default;
+};
+
+Version loaded() {
+  const dnnl_version_t* v = dnnl_version();
+  return {v->major, v->minor, v->patch};
+}
+
+bool has_binary_post_op(const dnnl::primitive_desc_base& pd) {
+  const auto attr = pd.get_primitive_attr();
+  const auto ops = attr.get_post_ops();
+  for (int i = 0; i < ops.len(); ++i) {
+    if (ops.kind(i) == dnnl::primitive::kind::binary) return true;
+  }
+  return false;
+}
+
+bool is(const dnnl::primitive_desc_base& pd, std::string_view part) {
+  return std::string_view(pd.impl_info_str()).find(part) != std::string_view::npos;
+}
+
+/// A row a fault, for versions from `first` up to, but without, `fixed`.
+struct Fault {
+  Version first, fixed;
+  std::string_view what;
+  bool (*applies)(const dnnl::primitive_desc_base& pd, const Convolution& convolution);
+};
+
+constexpr Fault faults[] = {
+    {{2, 0, 0},
+     {3, 0, 0},
+     "a gemm convolution reads the operand of a binary post-op from the wrong place",
+     [](const dnnl::primitive_desc_base& pd, const Convolution&) {
+       return is(pd, "gemm") && has_binary_post_op(pd);
+     }},
+};
+
+}  // namespace
+
+std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
+                                       const Convolution& convolution) {
+  const Version now = loaded();
+  for (const Fault& fault : faults) {
+    if (now >= fault.first && now < fault.fixed && fault.applies(pd, convolution)) {
+      return std::string(fault.what);
+    }
+  }
   return std::nullopt;
 }
 

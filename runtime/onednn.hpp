@@ -110,6 +110,33 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc);
 /// Elements in memory, with what padding there is.
 std::size_t padded_elements(const Desc& desc);
 
+// Padding: a layout with blocks of 8 or 16 channels has lanes that belong to no channel if the
+// channels do not fill the last block. **They are zero whenever a step is done.** Kernels rely on
+// it: a convolution multiplies its source's lanes with the kernel's, and NaN times zero is NaN.
+
+bool has_padding(const Desc& desc);
+/// Sets the lanes that belong to no element to zero.
+void clear_padding(const Desc& desc, std::byte* memory);
+bool padding_is_zero(const Desc& desc, const std::byte* memory);
+/// True if the primitive is sure to leave zeros in its destination's padding. oneDNN promises it
+/// for all primitives, and 2.6 breaks the promise for post-ops whose value at zero is not zero.
+bool keeps_padding(const dnnl::primitive_desc_base& pd);
+
+// Known faults: combinations for which a version of oneDNN computes wrong numbers.
+
+enum class Pass { forward, input_gradient, kernel_gradient };
+
+/// What a convolution is asked for, as far as faults depend on it. Height first.
+struct Convolution {
+  Pass pass = Pass::forward;
+  Dims kernel, stride, dilation, before, behind;
+};
+
+/// Why the numbers of this primitive cannot be trusted, for this version of oneDNN; nothing if no
+/// fault of it is known.
+std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
+                                       const Convolution& convolution);
+
 [[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
 
 /// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names

@@ -71,6 +71,7 @@ struct Step {
     dnnl::memory::desc md;
   };
   std::vector<Argument> arguments;
+  Kernel behind;  ///< runs after `primitive`, on what it wrote
   Kernel kernel;
   RangeKernel range;
   std::size_t elements = 0;  ///< f32, of `range` and of an all_reduce
@@ -114,7 +115,7 @@ struct Plan {
   std::vector<VariableUpdate> updates;
   std::size_t replicas = 1;
   std::vector<Sum> sums;                ///< in the order of the program
-  std::vector<bool> result_is_uniform;  ///< equal in all replicas; else each has its own rows
+  std::vector<bool> result_is_uniform;  ///< one for all replicas; else each has its own rows
   std::size_t arena_bytes = 0;          ///< the arena, and the sum of the buffers that share it
   std::size_t buffer_bytes = 0;
   std::size_t kept_bytes = 0;  ///< of the buffers that are kept

@@ -350,6 +350,9 @@ TEST_CASE("threads: said by hand, by the environment, or by OpenMP") {
   CHECK(!from("WEFT_PIN", "0").pin);
   CHECK(message_of<ArgumentError>([&] { from("WEFT_PIN", "yes"); }) ==
         "WEFT_PIN: it must be 0 or 1, not \"yes\"");
+  CHECK(from("WEFT_VERIFY", "1").verify);
+  CHECK(message_of<ArgumentError>([&] { from("WEFT_VERIFY", "on"); }) ==
+        "WEFT_VERIFY: it must be 0 or 1, not \"on\"");
 }
 
 TEST_CASE("replicas: one of them needs no other thread, whoever holds the team") {

@@ -69,6 +69,9 @@ bool others_read_behind(const Program& program, NodeId node, NodeId last) {
   return true;
 }
 
+// oneDNN takes 32 post-ops; half of that is far more than a network's layer has.
+constexpr std::size_t most_riders = 16;
+
 /// The nodes that `first` can take into its step, itself included; `taken` belong to others.
 std::vector<NodeId> chain_from(const Program& program, NodeId first,
                                const std::vector<bool>& taken) {
@@ -77,7 +80,7 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first,
   const Traits traits = graph[first].op.traits();
   if (!traits.takes_epilogue && !traits.takes_unary) return chain;
   const Type type = graph[first].outputs[0];
-  for (;;) {
+  while (chain.size() <= most_riders) {
     const Value value = graph.value(chain.back());
     if (graph.uses(value).size() != 1 || std::ranges::count(program.outputs, value) > 0) break;
     const Use use = graph.uses(value)[0];
