@@ -44,6 +44,7 @@ struct Traits {
                                 ///< last input, the kernel (Lowering::read_scaled)
   bool takes_unary = false;     ///< `lower` applies Lowering::riders, elementwise ops of one input,
                                 ///< to output 0
+  bool sums_replicas = false;   ///< its outputs are equal in all replicas, whatever its inputs are
 };
 
 class Op;

@@ -11,6 +11,7 @@ namespace weft {
 namespace {
 
 struct AllReduce {
+  static constexpr Traits traits{.sums_replicas = true};
   static std::string_view name() { return "all_reduce"; }
   friend bool operator==(const AllReduce&, const AllReduce&) = default;
 

@@ -305,6 +305,9 @@ Way kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel, c
   return {pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
 }
 
+/// A sum of nothing: zeros, in the graph of `like`.
+Value zeros(Value like, const Shape& shape) { return broadcast_to(scalar_like(like, 0), shape); }
+
 /// Nothing for a way whose numbers cannot be trusted.
 std::optional<Way> trusted(Way way, const onednn::Convolution& use) {
   if (onednn::known_fault(way.pd, use)) return std::nullopt;
@@ -328,6 +331,11 @@ struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
     for_each_product(dx.shape, kernel, dy,
                      [&](auto x, auto k, auto y) { dx.data[x] += in[1].data[k] * in[0].data[y]; });
     return {dx};
+  }
+  std::optional<Value> simplify(std::span<const Value> in) const {
+    const Shape &dy = in[0].shape(), &kernel = in[1].shape();
+    if (dy.elements() > 0 && kernel.elements() > 0) return std::nullopt;
+    return zeros(in[0], {dy[0], height, width, kernel[2] * groups});
   }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1));
@@ -379,6 +387,10 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
     return input == 1 ? std::optional<std::size_t>(1) : std::nullopt;
   }
   std::optional<std::vector<Value>> simplify(std::span<const Value> in) const {
+    const Shape &x = in[0].shape(), &dy = in[1].shape();
+    if (dy.elements() == 0) {
+      return std::vector<Value>{zeros(in[1], kernel_of(x, dy)), zeros(in[1], {dy[3]})};
+    }
     const auto op = without_padding(*this, in[0]);
     if (!op) return std::nullopt;
     return apply_all(*op, {in[0].inputs()[0], in[1]});
@@ -445,6 +457,9 @@ struct Conv2d : Geometry {
     return {y};
   }
   std::optional<Value> simplify(std::span<const Value> in) const {
+    if (in[1].shape().elements() == 0) {
+      return zeros(in[0], output(name(), in[0].shape(), in[1].shape()));
+    }
     const auto op = without_padding(*this, in[0]);
     if (!op) return std::nullopt;
     return apply(*op, {in[0].inputs()[0], in[1]});

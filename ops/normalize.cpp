@@ -226,7 +226,9 @@ std::pair<Layout, Tiles> tiles_of(const Lowering& l, std::size_t i) {
   const Type& type = l.input(i);
   if (const auto planes = channel_planes(l.layout(i), type)) return {l.layout(i), Tiles(*planes)};
   const Layout plain = row_major(type);
-  return {plain, Tiles(channel_planes(plain, type).value_or(ChannelPlanes{}))};
+  const ChannelPlanes nothing{.width =
+                                  static_cast<std::size_t>(type.shape[-1])};  // of an empty batch
+  return {plain, Tiles(channel_planes(plain, type).value_or(nothing))};
 }
 
 /// Memory for one step.

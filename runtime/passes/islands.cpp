@@ -51,12 +51,32 @@ bool is_elementwise(const Node& node) {
          });
 }
 
+/// By node: is it equal in all replicas? It is where it follows from variables, constants, scalar
+/// inputs and sums over replicas alone.
+std::vector<bool> find_uniform(const Graph& graph) {
+  std::vector<bool> uniform(graph.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& node = graph[id];
+    if (const auto* input = node.op.as<Input>()) {
+      uniform[id] = input->type.shape.rank() == 0;
+    } else {
+      uniform[id] =
+          node.op.traits().sums_replicas ||
+          std::ranges::all_of(node.inputs, [&](const Value& v) { return uniform[v.node()]; });
+    }
+  }
+  return uniform;
+}
+
 struct Islands {
   const Program& program;
+  // A loop that reads a slice differs between replicas, and so would all that it makes.
+  const std::vector<bool> uniform;           // by node
   std::vector<int> of;                       // by node: its island, or -1
   std::vector<std::vector<NodeId>> members;  // by island, in order
 
-  explicit Islands(const Program& p) : program(p), of(p.graph.size(), -1) {
+  explicit Islands(const Program& p)
+      : program(p), uniform(find_uniform(p.graph)), of(p.graph.size(), -1) {
     for (NodeId id = 0; id < p.graph.size(); ++id) {
       if (is_elementwise(p.graph[id])) join(id);
     }
@@ -91,7 +111,8 @@ struct Islands {
     const Graph& graph = program.graph;
     std::set<int> merged;
     for (const Value& input : graph[id].inputs) {
-      if (of[input.node()] >= 0 && input.type() == graph[id].outputs[0]) {
+      if (of[input.node()] >= 0 && input.type() == graph[id].outputs[0] &&
+          uniform[input.node()] == uniform[id]) {
         merged.insert(of[input.node()]);
       }
     }

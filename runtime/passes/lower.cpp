@@ -1,4 +1,5 @@
 // The walk that turns a program into a plan.
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -31,6 +32,15 @@ void lower_by_evaluation(Lowering& l, const Node& node) {
       std::memcpy(destinations[o], tensor.bytes(), out[o].bytes());
     }
   });
+}
+
+bool has_elements(const Type& type) { return type.shape.elements() > 0; }
+
+/// Outputs without elements need no work, and oneDNN has no primitive for some of them.
+void lower_empty(Lowering& l, const Node& node) {
+  std::vector<Operand> writes;
+  for (std::size_t o = 0; o < node.outputs.size(); ++o) writes.push_back(l.write_row_major(o));
+  l.step({}, writes, [](auto, auto) {});
 }
 
 Operand copy(LoweringContext& context, const Operand& from, Buffer to) {
@@ -101,7 +111,9 @@ Plan lower(const Program& program, std::size_t results, VariableStore& variables
       continue;
     }
     Lowering lowering(context, id);
-    if (node.op.has_lower()) {
+    if (std::ranges::none_of(node.outputs, has_elements)) {
+      lower_empty(lowering, node);
+    } else if (node.op.has_lower()) {
       node.op.lower(lowering);
     } else {
       lower_by_evaluation(lowering, node);

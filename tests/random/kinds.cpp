@@ -158,11 +158,12 @@ void add_binary(std::vector<Kind>& kinds) {
                      return true;
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
-                     return Values{in[0] * (0.5f * static_cast<float>(n[0])) +
-                                   0.25f * static_cast<float>(n[1])};
+                     return Values{in[0] * (0.5f * static_cast<float>(n.at(0))) +
+                                   0.25f * static_cast<float>(n.at(1))};
                    },
                    [](const Texts& in, const Numbers& n) {
-                     return Texts{fmt::format("{} * (0.5f * {}) + 0.25f * {}", in[0], n[0], n[1])};
+                     return Texts{
+                         fmt::format("{} * (0.5f * {}) + 0.25f * {}", in[0], n.at(0), n.at(1))};
                    },
                    Kind::Rows::keep, 0.6});
   // As a recurrent net or a sum of many branches makes it.
@@ -174,7 +175,7 @@ void add_binary(std::vector<Kind>& kinds) {
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
                      Value y = in[0];
-                     for (std::int64_t i = 0; i < n[0]; ++i) {
+                     for (std::int64_t i = 0; i < n.at(0); ++i) {
                        y = y + in[1] * (1.0f / static_cast<float>(i + 2));
                      }
                      return Values{y};
@@ -183,7 +184,7 @@ void add_binary(std::vector<Kind>& kinds) {
                      return Texts{
                          fmt::format("[&] {{ Value y = {}; for (int i = 0; i < {}; ++i) y = "
                                      "y + {} * (1.0f / static_cast<float>(i + 2)); return y; }}()",
-                                     in[0], n[0], in[1])};
+                                     in[0], n.at(0), in[1])};
                    },
                    Kind::Rows::keep, 0.15});
   kinds.push_back({"select",
@@ -239,21 +240,21 @@ void add_matmul(std::vector<Kind>& kinds) {
          return true;
        },
        [](const Values& in, const Numbers& n, const Slice&) {
-         return Values{matmul(in[0], in[1], {n[0] != 0, n[1] != 0})};
+         return Values{matmul(in[0], in[1], {n.at(0) != 0, n.at(1) != 0})};
        },
        [](const Texts& in, const Numbers& n) {
          return Texts{
-             fmt::format("matmul({}, {}, {{{}, {}}})", in[0], in[1], n[0] != 0, n[1] != 0)};
+             fmt::format("matmul({}, {}, {{{}, {}}})", in[0], in[1], n.at(0) != 0, n.at(1) != 0)};
        },
        Kind::Rows::keep, 0.8});
 }
 
 Conv2dOptions conv_options(const Numbers& n) {
-  return {{n[0], n[1]}, {n[2], n[3], n[4], n[5]}, {n[6], n[7]}, n[8]};
+  return {{n.at(0), n.at(1)}, {n.at(2), n.at(3), n.at(4), n.at(5)}, {n.at(6), n.at(7)}, n.at(8)};
 }
 std::string conv_text(const Numbers& n) {
-  return fmt::format("{{{{{}, {}}}, {{{}, {}, {}, {}}}, {{{}, {}}}, {}}}", n[0], n[1], n[2], n[3],
-                     n[4], n[5], n[6], n[7], n[8]);
+  return fmt::format("{{{{{}, {}}}, {{{}, {}, {}, {}}}, {{{}, {}}}, {}}}", n.at(0), n.at(1),
+                     n.at(2), n.at(3), n.at(4), n.at(5), n.at(6), n.at(7), n.at(8));
 }
 
 /// stride, padding, dilation, groups; then height, width of the kernel, outputs.
@@ -277,33 +278,34 @@ Numbers conv_numbers(Generator& g, std::int64_t inputs) {
   };
   Numbers n{stride(),   1, pad(kh), pad(kh), pad(kw), pad(kw),
             dilation(), 1, groups,  kh,      kw,      outputs};
-  n[1] = r.chance(0.7) ? n[0] : stride();
-  n[7] = r.chance(0.7) ? n[6] : dilation();
+  n.at(1) = r.chance(0.7) ? n.at(0) : stride();
+  n.at(7) = r.chance(0.7) ? n.at(6) : dilation();
   return n;
 }
 
 void add_conv(std::vector<Kind>& kinds) {
-  kinds.push_back(
-      {"conv2d",
-       [](Generator& g, Call& call) {
-         const auto x = g.pick(is_image);
-         if (!x) return false;
-         const Shape shape = g[*x].type.shape;
-         call.numbers = conv_numbers(g, shape[3]);
-         const Numbers& n = call.numbers;
-         // So that the reference stays quick.
-         if (shape.elements() * n[9] * n[10] * n[11] / n[8] > 300'000) return false;
-         const auto kernel = g.source({DType::f32, {n[9], n[10], shape[3] / n[8], n[11]}}, false);
-         call.inputs = {*x, kernel};
-         return true;
-       },
-       [](const Values& in, const Numbers& n, const Slice&) {
-         return Values{conv2d(in[0], in[1], conv_options(n))};
-       },
-       [](const Texts& in, const Numbers& n) {
-         return Texts{fmt::format("conv2d({}, {}, {})", in[0], in[1], conv_text(n))};
-       },
-       Kind::Rows::keep, 5});
+  kinds.push_back({"conv2d",
+                   [](Generator& g, Call& call) {
+                     const auto x = g.pick(is_image);
+                     if (!x) return false;
+                     const Shape shape = g[*x].type.shape;
+                     call.numbers = conv_numbers(g, shape[3]);
+                     const Numbers& n = call.numbers;
+                     // So that the reference stays quick.
+                     if (shape.elements() * n.at(9) * n.at(10) * n.at(11) / n.at(8) > 300'000)
+                       return false;
+                     const auto kernel = g.source(
+                         {DType::f32, {n.at(9), n.at(10), shape[3] / n.at(8), n.at(11)}}, false);
+                     call.inputs = {*x, kernel};
+                     return true;
+                   },
+                   [](const Values& in, const Numbers& n, const Slice&) {
+                     return Values{conv2d(in[0], in[1], conv_options(n))};
+                   },
+                   [](const Texts& in, const Numbers& n) {
+                     return Texts{fmt::format("conv2d({}, {}, {})", in[0], in[1], conv_text(n))};
+                   },
+                   Kind::Rows::keep, 5});
   kinds.push_back(
       {"conv2d_input_grad",
        [](Generator& g, Call& call) {
@@ -313,28 +315,33 @@ void add_conv(std::vector<Kind>& kinds) {
          call.numbers = conv_numbers(g, shape[3]);
          Numbers& n = call.numbers;
          const std::int64_t per_group = g.random.between(1, 4);
-         if (shape[3] % n[8] != 0) return false;
+         if (shape[3] % n.at(8) != 0) return false;
          const auto size = [&](std::int64_t out, int axis) {
-           const std::int64_t reach = n[6 + axis] * (n[9 + axis] - 1) + 1;
-           return (out - 1) * n[axis] + reach - n[2 + 2 * axis] - n[3 + 2 * axis] +
-                  g.random.between(0, n[axis] - 1);
+           const std::int64_t reach = n.at(static_cast<std::size_t>(6 + axis)) *
+                                          (n.at(static_cast<std::size_t>(9 + axis)) - 1) +
+                                      1;
+           return (out - 1) * n.at(static_cast<std::size_t>(axis)) + reach -
+                  n.at(static_cast<std::size_t>(2 + 2 * axis)) -
+                  n.at(static_cast<std::size_t>(3 + 2 * axis)) +
+                  g.random.between(0, n.at(static_cast<std::size_t>(axis)) - 1);
          };
          n.push_back(size(shape[1], 0));
          n.push_back(size(shape[2], 1));
-         n.push_back(per_group * n[8]);
-         if (n[12] < 1 || n[13] < 1) return false;
-         if (shape.elements() * n[9] * n[10] * per_group > 300'000) return false;
-         const auto kernel = g.source({DType::f32, {n[9], n[10], per_group, shape[3]}}, false);
+         n.push_back(per_group * n.at(8));
+         if (n.at(12) < 1 || n.at(13) < 1) return false;
+         if (shape.elements() * n.at(9) * n.at(10) * per_group > 300'000) return false;
+         const auto kernel =
+             g.source({DType::f32, {n.at(9), n.at(10), per_group, shape[3]}}, false);
          call.inputs = {*dy, kernel};
          return true;
        },
        [](const Values& in, const Numbers& n, const Slice&) {
-         return Values{conv2d_input_grad(in[0], in[1], {in[0].shape()[0], n[12], n[13], n[14]},
-                                         conv_options(n))};
+         return Values{conv2d_input_grad(
+             in[0], in[1], {in[0].shape()[0], n.at(12), n.at(13), n.at(14)}, conv_options(n))};
        },
        [](const Texts& in, const Numbers& n) {
          return Texts{fmt::format("conv2d_input_grad({}, {}, {{{}.shape()[0], {}, {}, {}}}, {})",
-                                  in[0], in[1], in[0], n[12], n[13], n[14], conv_text(n))};
+                                  in[0], in[1], in[0], n.at(12), n.at(13), n.at(14), conv_text(n))};
        },
        Kind::Rows::keep, 0.8});
 }
@@ -354,16 +361,18 @@ void add_pool(std::vector<Kind>& kinds) {
   using F = Value (*)(Value, const Pool2dOptions&);
   for (const auto& [name, f] : std::vector<std::pair<std::string, F>>{
            {"max_pool2d", max_pool2d}, {"average_pool2d", average_pool2d}}) {
-    kinds.push_back(
-        {name, propose,
-         [f = f](const Values& in, const Numbers& n, const Slice&) {
-           return Values{f(in[0], {{n[0], n[1]}, {n[2], n[3]}, {n[4], n[5], n[6], n[7]}})};
-         },
-         [name = name](const Texts& in, const Numbers& n) {
-           return Texts{fmt::format("{}({}, {{{{{}, {}}}, {{{}, {}}}, {{{}, {}, {}, {}}}}})", name,
-                                    in[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7])};
-         },
-         Kind::Rows::keep, 1.2});
+    kinds.push_back({name, propose,
+                     [f = f](const Values& in, const Numbers& n, const Slice&) {
+                       return Values{f(in[0], {{n.at(0), n.at(1)},
+                                               {n.at(2), n.at(3)},
+                                               {n.at(4), n.at(5), n.at(6), n.at(7)}})};
+                     },
+                     [name = name](const Texts& in, const Numbers& n) {
+                       return Texts{fmt::format(
+                           "{}({}, {{{{{}, {}}}, {{{}, {}}}, {{{}, {}, {}, {}}}}})", name, in[0],
+                           n.at(0), n.at(1), n.at(2), n.at(3), n.at(4), n.at(5), n.at(6), n.at(7))};
+                     },
+                     Kind::Rows::keep, 1.2});
   }
   using G = Value (*)(Value, std::array<std::int64_t, 2>);
   for (const auto& [name, f] : std::vector<std::pair<std::string, G>>{{"upsample2d", upsample2d},
@@ -377,10 +386,11 @@ void add_pool(std::vector<Kind>& kinds) {
                        return true;
                      },
                      [f = f](const Values& in, const Numbers& n, const Slice&) {
-                       return Values{f(in[0], {n[0], n[1]})};
+                       return Values{f(in[0], {n.at(0), n.at(1)})};
                      },
                      [name = name](const Texts& in, const Numbers& n) {
-                       return Texts{fmt::format("{}({}, {{{}, {}}})", name, in[0], n[0], n[1])};
+                       return Texts{
+                           fmt::format("{}({}, {{{}, {}}})", name, in[0], n.at(0), n.at(1))};
                      },
                      Kind::Rows::keep, 0.3});
   }
@@ -406,12 +416,12 @@ void add_reduce(std::vector<Kind>& kinds) {
     kinds.push_back({name, propose,
                      [f = f](const Values& in, const Numbers& n, const Slice&) {
                        return Values{f(in[0], ints(part(n, 1, n.size() - 1)),
-                                       n[0] != 0 ? Keep::axes : Keep::none)};
+                                       n.at(0) != 0 ? Keep::axes : Keep::none)};
                      },
                      [name = name](const Texts& in, const Numbers& n) {
                        return Texts{fmt::format("{}({}, {}, Keep::{})", name, in[0],
                                                 list(part(n, 1, n.size() - 1)),
-                                                n[0] != 0 ? "axes" : "none")};
+                                                n.at(0) != 0 ? "axes" : "none")};
                      },
                      Kind::Rows::keep, 0.4});
   }
@@ -425,10 +435,10 @@ void add_reduce(std::vector<Kind>& kinds) {
                        return true;
                      },
                      [f](const Values& in, const Numbers& n, const Slice&) {
-                       return Values{f(in[0], static_cast<int>(n[0]))};
+                       return Values{f(in[0], static_cast<int>(n.at(0)))};
                      },
                      [name](const Texts& in, const Numbers& n) {
-                       return Texts{fmt::format("{}({}, {})", name, in[0], n[0])};
+                       return Texts{fmt::format("{}({}, {})", name, in[0], n.at(0))};
                      },
                      Kind::Rows::keep, weight});
   };
@@ -594,9 +604,9 @@ void add_moves(std::vector<Kind>& kinds) {
        [](const Values& in, const Numbers& n, const Slice&) {
          Numbers begin, end, step;
          for (std::size_t i = 0; i < in[0].shape().rank(); ++i) {
-           begin.push_back(n[3 * i]);
-           end.push_back(in[0].shape().begin()[i] - n[3 * i + 1]);
-           step.push_back(n[3 * i + 2]);
+           begin.push_back(n.at(3 * i));
+           end.push_back(in[0].shape().begin()[i] - n.at(3 * i + 1));
+           step.push_back(n.at(3 * i + 2));
          }
          return Values{slice(in[0], begin, end, step)};
        },
@@ -604,47 +614,47 @@ void add_moves(std::vector<Kind>& kinds) {
          Texts end;
          Numbers begin, step;
          for (std::size_t i = 0; 3 * i < n.size(); ++i) {
-           begin.push_back(n[3 * i]);
-           end.push_back(fmt::format("{}.shape()[{}] - {}", in[0], i, n[3 * i + 1]));
-           step.push_back(n[3 * i + 2]);
+           begin.push_back(n.at(3 * i));
+           end.push_back(fmt::format("{}.shape()[{}] - {}", in[0], i, n.at(3 * i + 1)));
+           step.push_back(n.at(3 * i + 2));
          }
          return Texts{fmt::format("slice({}, {}, {{{}}}, {})", in[0], list(begin),
                                   fmt::join(end, ", "), list(step))};
        },
        Kind::Rows::keep, 0.5});
-  kinds.push_back(
-      {"pad",
-       [](Generator& g, Call& call) {
-         const auto x = g.pick(of_rank(1, 4));
-         if (!x) return false;
-         const Known k = g[*x];
-         call.inputs = {*x};
-         call.numbers = {g.random.chance(0.7) ? 0 : 1};
-         const bool image = k.type.shape.rank() == 4 && g.random.chance(0.7);
-         for (std::size_t i = 0; i < k.type.shape.rank(); ++i) {
-           const bool fixed = (i == 0 && k.has_rows) || (image && (i == 0 || i == 3));
-           call.numbers.push_back(fixed ? 0 : g.random.between(0, 2));
-           call.numbers.push_back(fixed ? 0 : g.random.between(0, 2));
-         }
-         return true;
-       },
-       [](const Values& in, const Numbers& n, const Slice&) {
-         Numbers before, after;
-         for (std::size_t i = 0; i < in[0].shape().rank(); ++i) {
-           before.push_back(n[1 + 2 * i]);
-           after.push_back(n[2 + 2 * i]);
-         }
-         return Values{pad(in[0], before, after, static_cast<float>(n[0]))};
-       },
-       [](const Texts& in, const Numbers& n) {
-         Numbers before, after;
-         for (std::size_t i = 0; 1 + 2 * i < n.size(); ++i) {
-           before.push_back(n[1 + 2 * i]);
-           after.push_back(n[2 + 2 * i]);
-         }
-         return Texts{fmt::format("pad({}, {}, {}, {})", in[0], list(before), list(after), n[0])};
-       },
-       Kind::Rows::keep, 0.7});
+  kinds.push_back({"pad",
+                   [](Generator& g, Call& call) {
+                     const auto x = g.pick(of_rank(1, 4));
+                     if (!x) return false;
+                     const Known k = g[*x];
+                     call.inputs = {*x};
+                     call.numbers = {g.random.chance(0.7) ? 0 : 1};
+                     const bool image = k.type.shape.rank() == 4 && g.random.chance(0.7);
+                     for (std::size_t i = 0; i < k.type.shape.rank(); ++i) {
+                       const bool fixed = (i == 0 && k.has_rows) || (image && (i == 0 || i == 3));
+                       call.numbers.push_back(fixed ? 0 : g.random.between(0, 2));
+                       call.numbers.push_back(fixed ? 0 : g.random.between(0, 2));
+                     }
+                     return true;
+                   },
+                   [](const Values& in, const Numbers& n, const Slice&) {
+                     Numbers before, after;
+                     for (std::size_t i = 0; i < in[0].shape().rank(); ++i) {
+                       before.push_back(n.at(1 + 2 * i));
+                       after.push_back(n.at(2 + 2 * i));
+                     }
+                     return Values{pad(in[0], before, after, static_cast<float>(n.at(0)))};
+                   },
+                   [](const Texts& in, const Numbers& n) {
+                     Numbers before, after;
+                     for (std::size_t i = 0; 1 + 2 * i < n.size(); ++i) {
+                       before.push_back(n.at(1 + 2 * i));
+                       after.push_back(n.at(2 + 2 * i));
+                     }
+                     return Texts{fmt::format("pad({}, {}, {}, {})", in[0], list(before),
+                                              list(after), n.at(0))};
+                   },
+                   Kind::Rows::keep, 0.7});
   kinds.push_back({"concat",
                    [](Generator& g, Call& call) {
                      const auto x = g.pick(of_rank(1, 4));
@@ -668,10 +678,10 @@ void add_moves(std::vector<Kind>& kinds) {
                      return true;
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
-                     return Values{concat(in, static_cast<int>(n[0]))};
+                     return Values{concat(in, static_cast<int>(n.at(0)))};
                    },
                    [](const Texts& in, const Numbers& n) {
-                     return Texts{fmt::format("concat({{{}}}, {})", fmt::join(in, ", "), n[0])};
+                     return Texts{fmt::format("concat({{{}}}, {})", fmt::join(in, ", "), n.at(0))};
                    },
                    Kind::Rows::keep, 0.8});
   kinds.push_back({"split",
@@ -687,12 +697,12 @@ void add_moves(std::vector<Kind>& kinds) {
                      return true;
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
-                     return split(in[0], {n[1], n[2]}, static_cast<int>(n[0]));
+                     return split(in[0], {n.at(1), n.at(2)}, static_cast<int>(n.at(0)));
                    },
                    [](const Texts& in, const Numbers& n) {
                      const auto at = [&](int i) {
-                       return fmt::format("split({}, {{{}, {}}}, {})[{}]", in[0], n[1], n[2], n[0],
-                                          i);
+                       return fmt::format("split({}, {{{}, {}}}, {})[{}]", in[0], n.at(1), n.at(2),
+                                          n.at(0), i);
                      };
                      return Texts{at(0), at(1)};
                    },
@@ -728,10 +738,10 @@ void add_moves(std::vector<Kind>& kinds) {
                      return true;
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
-                     return Values{sum_to(in[0], {n[0]})};
+                     return Values{sum_to(in[0], {n.at(0)})};
                    },
                    [](const Texts& in, const Numbers& n) {
-                     return Texts{fmt::format("sum_to({}, {{{}}})", in[0], n[0])};
+                     return Texts{fmt::format("sum_to({}, {{{}}})", in[0], n.at(0))};
                    },
                    Kind::Rows::keep, 0.2});
 }
@@ -752,10 +762,10 @@ void add_indices(std::vector<Kind>& kinds) {
          return true;
        },
        [](const Values& in, const Numbers& n, const Slice&) {
-         return Values{gather(in[0], in[1], static_cast<int>(n[0]))};
+         return Values{gather(in[0], in[1], static_cast<int>(n.at(0)))};
        },
        [](const Texts& in, const Numbers& n) {
-         return Texts{fmt::format("gather({}, {}, {})", in[0], in[1], n[0])};
+         return Texts{fmt::format("gather({}, {}, {})", in[0], in[1], n.at(0))};
        },
        Kind::Rows::keep, 0.3});
   kinds.push_back(
@@ -785,10 +795,10 @@ void add_indices(std::vector<Kind>& kinds) {
                      return true;
                    },
                    [](const Values& in, const Numbers& n, const Slice&) {
-                     return Values{one_hot(in[0], n[0])};
+                     return Values{one_hot(in[0], n.at(0))};
                    },
                    [](const Texts& in, const Numbers& n) {
-                     return Texts{fmt::format("one_hot({}, {})", in[0], n[0])};
+                     return Texts{fmt::format("one_hot({}, {})", in[0], n.at(0))};
                    },
                    Kind::Rows::keep, 0.2});
   kinds.push_back(
@@ -802,11 +812,11 @@ void add_indices(std::vector<Kind>& kinds) {
          return true;
        },
        [](const Values& in, const Numbers& n, const Slice&) {
-         return Values{scatter_add(in[0], in[1], in[0].shape().with(0, n[0]))};
+         return Values{scatter_add(in[0], in[1], in[0].shape().with(0, n.at(0)))};
        },
        [](const Texts& in, const Numbers& n) {
-         return Texts{
-             fmt::format("scatter_add({}, {}, {}.shape().with(0, {}))", in[0], in[1], in[0], n[0])};
+         return Texts{fmt::format("scatter_add({}, {}, {}.shape().with(0, {}))", in[0], in[1],
+                                  in[0], n.at(0))};
        },
        Kind::Rows::keep, 0.2});
   kinds.push_back({"cast",
