@@ -99,6 +99,12 @@ struct Geometry {
   }
 
   // For oneDNN.
+  onednn::Convolution use(onednn::Pass pass, const Desc& kernel) const {
+    const Dims sizes = onednn::dims(kernel);
+    return {pass,      {sizes.end() - 2, sizes.end()},
+            strides(), {dilation[0], dilation[1]},
+            before(),  behind()};
+  }
   Dims strides() const { return {stride[0], stride[1]}; }
   Dims dilates() const { return {dilation[0] - 1, dilation[1] - 1}; }
   Dims before() const { return {padding.top, padding.left}; }
@@ -165,7 +171,7 @@ std::vector<Candidate> candidates(const Lowering& l, std::optional<std::size_t> 
 // Networks", 2015: 36 products instead of 144 for each 4x4 tile of the output, at the price of
 // transforming tiles of x and y and the whole kernel. oneDNN 2.x has it for AVX-512.
 
-enum class Pass { forward, input_gradient, kernel_gradient };
+using onednn::Pass;
 
 /// Is Winograd the faster algorithm? Without timing, by counting: all in the time of one
 /// multiply-add of a direct convolution. The constants were fitted to a core of AVX-512 whose peak
@@ -242,7 +248,9 @@ Way choose(const Lowering& l, const std::vector<Candidate>& list, const Ends& en
   }
   if (fast.empty()) {
     if (!slow.empty()) return slow[0];
-    onednn::cannot(l.describe(), error.value());
+    if (error) onednn::cannot(l.describe(), *error);
+    fail<CompileError>("{}: every implementation in oneDNN {} on {} has a known fault here",
+                       l.describe(), onednn::version(), onednn::isa());
   }
   // Whoever reads the output is taken to want it as the first way, that of the rule, leaves it.
   const auto seconds = [&](std::size_t i) {
@@ -273,29 +281,35 @@ dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g,
                                                            c.y, s, d, p, q);
 }
 
-Way forward_way(const Geometry& g, const dnnl::primitive_attr& attr, const Candidate& c,
-                const Desc& kernel, const Bias& bias) {
-  const auto pd = forward_pd(g, attr, c, kernel, bias);
-  return {pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
+// Nothing for a way whose numbers cannot be trusted.
+
+std::optional<Way> forward_way(const Geometry& g, const dnnl::primitive_attr& attr,
+                               const Candidate& c, const Desc& kernel, const Bias& bias) {
+  auto pd = forward_pd(g, attr, c, kernel, bias);
+  if (!onednn::skip_faults(pd, g.use(Pass::forward, kernel))) return std::nullopt;
+  return Way{pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
 }
 
-Way input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
+std::optional<Way> input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
   const auto attr = Lowering::attr();
   const auto hint = forward_pd(g, attr, c, kernel, std::nullopt);
-  const auto pd = onednn::backward<dnnl::convolution_backward_data>(
+  auto pd = onednn::backward<dnnl::convolution_backward_data>(
       hint, attr, c.algorithm, c.x, kernel, c.y, g.strides(), g.dilates(), g.before(), g.behind());
-  return {pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
+  if (!onednn::skip_faults(pd, g.use(Pass::input_gradient, kernel))) return std::nullopt;
+  return Way{pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
 }
 
-Way kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel, const Bias& bias) {
+std::optional<Way> kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel,
+                                   const Bias& bias) {
   const auto attr = Lowering::attr();
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
   const auto hint = forward_pd(g, attr, c, kernel, bias);
-  const auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
-                             hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
-                       : onednn::backward<dnnl::convolution_backward_weights>(
-                             hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
-  return {pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
+  auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
+                       hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
+                 : onednn::backward<dnnl::convolution_backward_weights>(
+                       hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
+  if (!onednn::skip_faults(pd, g.use(Pass::kernel_gradient, kernel))) return std::nullopt;
+  return Way{pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
 }
 
 struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
@@ -445,10 +459,11 @@ struct Conv2d : Geometry {
     // lies as y does, has a fast implementation too.
     const auto trains = [&](const Candidate& c) {
       try {
-        const Way way = forward_way(*this, l.attr(), c, any, bias);
-        const Candidate same{dnnl::algorithm::convolution_direct, way.x, way.y};
-        return onednn::is_fast(way.pd) &&
-               onednn::is_fast(kernel_grad_way(*this, same, any, bias).pd);
+        const auto way = forward_way(*this, l.attr(), c, any, bias);
+        if (!way || !onednn::is_fast(way->pd)) return false;
+        const Candidate same{dnnl::algorithm::convolution_direct, way->x, way->y};
+        const auto gradient = kernel_grad_way(*this, same, any, bias);
+        return gradient && onednn::is_fast(gradient->pd);
       } catch (const dnnl::error&) {
         return false;
       }
@@ -460,14 +475,14 @@ struct Conv2d : Geometry {
     list = with_winograd(l, list, *this, Pass::forward, l.input(0).shape, l.input(1).shape,
                          l.output(0).shape);
     const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, [&](const Candidate& c) {
-      Way way = forward_way(*this, l.attr(), c, any, bias);
+      auto way = forward_way(*this, l.attr(), c, any, bias);
       // Winograd has no binary post-op, but can add to what lies in its destination.
       const bool accumulates = c.algorithm == dnnl::algorithm::convolution_winograd;
-      if (l.has_epilogue()) {
-        const auto attributes = l.epilogue(with(y_names, way.y), accumulates);
-        way = forward_way(*this, attributes.attr, {c.algorithm, way.x, way.y}, way.kernel, bias);
+      if (way && l.has_epilogue()) {
+        const auto attributes = l.epilogue(with(y_names, way->y), accumulates);
+        way = forward_way(*this, attributes.attr, {c.algorithm, way->x, way->y}, way->kernel, bias);
       }
-      way.accumulates = accumulates;
+      if (way) way->accumulates = accumulates;
       return way;
     });
     const Layout y = with(y_names, way.y);

@@ -1,5 +1,8 @@
 #include "runtime/onednn.hpp"
 
+#include <algorithm>
+#include <compare>
+#include <limits>
 #include <string_view>
 
 #include "graph/error.hpp"
@@ -203,6 +206,74 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc) {
     return make(padded_dims(desc)[1] / width, width);
   }
   if (is_strided(desc) && (sizes[1] == 1 || strides(desc)[1] == 1)) return make(1, sizes[1]);
+  return std::nullopt;
+}
+
+// ---- Known faults
+
+namespace {
+
+struct Version {
+  int major, minor, patch;
+  friend auto operator<=>(const Version&, const Version&) = default;
+};
+
+/// Faults that no version is known to have fixed.
+constexpr Version never{std::numeric_limits<int>::max(), 0, 0};
+
+Version loaded() {
+  const dnnl_version_t* v = dnnl_version();
+  return {v->major, v->minor, v->patch};
+}
+
+bool is(const dnnl::primitive_desc_base& pd, std::string_view part) {
+  return std::string_view(pd.impl_info_str()).find(part) != std::string_view::npos;
+}
+
+/// True if the primitive reads its input without blocks of channels.
+bool reads_strided(const dnnl::primitive_desc_base& pd) {
+  return is_strided(pd.query_md(dnnl::query::src_md));
+}
+
+/// A row a fault, for versions from `first` up to, but without, `fixed`.
+struct Fault {
+  Version first, fixed;
+  std::string_view what;
+  bool (*applies)(const dnnl::primitive_desc_base& pd, const Convolution& convolution);
+};
+
+constexpr Fault faults[] = {
+    // Seen in 3.7.2 on AVX-512, for right padding. The columns of a row are computed in blocks, so
+    // that rows and their padding are no matter; left padding was not tried there.
+    {{3, 0, 0},
+     never,
+     "a strided convolution reads columns beside a padded image",
+     [](const dnnl::primitive_desc_base& pd, const Convolution& c) {
+       return c.pass == Pass::forward && c.stride[1] > 1 && (c.before[1] > 0 || c.behind[1] > 0) &&
+              (is(pd, "brgconv:avx512") || is(pd, "brg_fwd:avx512") ||
+               is(pd, "brg_conv_fwd:avx512"));
+     }},
+    // It copies the columns that the kernel passes over into scratch memory, at offsets that are
+    // right for blocks of channels only. With few channels, the last are beyond its end.
+    {{2, 0, 0},
+     never,
+     "the kernel's gradient of a strided 1x1 convolution overruns its scratch memory",
+     [](const dnnl::primitive_desc_base& pd, const Convolution& c) {
+       return c.pass == Pass::kernel_gradient && std::ranges::max(c.stride) > 1 &&
+              is(pd, "jit_1x1:") && reads_strided(pd);
+     }},
+};
+
+}  // namespace
+
+std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
+                                       const Convolution& convolution) {
+  const Version now = loaded();
+  for (const Fault& fault : faults) {
+    if (now >= fault.first && now < fault.fixed && fault.applies(pd, convolution)) {
+      return std::string(fault.what);
+    }
+  }
   return std::nullopt;
 }
 

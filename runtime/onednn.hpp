@@ -110,6 +110,30 @@ std::optional<ChannelBlocks> channel_blocks(const Desc& desc);
 /// Elements in memory, with what padding there is.
 std::size_t padded_elements(const Desc& desc);
 
+// Known faults: combinations for which a version of oneDNN computes wrong numbers.
+
+enum class Pass { forward, input_gradient, kernel_gradient };
+
+/// What a convolution is asked for, as far as faults depend on it. Height first.
+struct Convolution {
+  Pass pass = Pass::forward;
+  Dims kernel, stride, dilation, before, behind;
+};
+
+/// Why the numbers of this primitive cannot be trusted, for this version of oneDNN; nothing if no
+/// fault of it is known.
+std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
+                                       const Convolution& convolution);
+
+/// Makes a descriptor choose its first implementation without a known fault. False if there is none.
+template <class PrimitiveDesc>
+bool skip_faults(PrimitiveDesc& pd, const Convolution& convolution) {
+  while (known_fault(pd, convolution)) {
+    if (!pd.next_impl()) return false;
+  }
+  return true;
+}
+
 [[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
 
 /// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names
