@@ -1,5 +1,6 @@
 #include "autodiff/check_gradients.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>

@@ -1,10 +1,12 @@
 #include "graph/algorithms.hpp"
 
+#include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/depth_first_search.hpp>
 #include <boost/graph/dominator_tree.hpp>
 #include <boost/graph/reverse_graph.hpp>
 #include <boost/graph/topological_sort.hpp>
+#include <iterator>
 #include <limits>
 
 #include "graph/bgl.hpp"

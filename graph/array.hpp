@@ -1,6 +1,7 @@
 // Array: a tensor of doubles, for the reference evaluation that defines what ops mean.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "graph/tensor.hpp"

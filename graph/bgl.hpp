@@ -7,6 +7,7 @@
 #include <boost/iterator/counting_iterator.hpp>
 #include <boost/iterator/iterator_facade.hpp>
 #include <boost/property_map/property_map.hpp>
+#include <iterator>
 #include <utility>
 
 #include "graph/graph.hpp"

@@ -1,6 +1,7 @@
 // Tensor: numbers in memory, always row-major; copies share the memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <initializer_list>
 #include <memory>

@@ -2,6 +2,7 @@
 // its epoch and batch, "12-340": model.weights.h5 has the weights and what the optimizer keeps,
 // state.h5 the rest (nn/fit_state.hpp). It is filled under another name and renamed, and only then
 // does the one before it go, so that there is always a whole one.
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <memory>

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "graph/value.hpp"
 #include "nn/axes.hpp"

@@ -1,10 +1,12 @@
 // What parameters hold before training: Keras' initializers, by name or by object.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "graph/tensor.hpp"

@@ -1,5 +1,6 @@
 #include "nn/metrics.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "graph/tensor.hpp"
 #include "graph/value.hpp"

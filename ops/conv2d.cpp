@@ -99,9 +99,11 @@ struct Geometry {
   }
 
   // For oneDNN.
-  onednn::Convolution use(onednn::Pass pass, const Shape& kernel) const {
-    return {pass,    {kernel[0], kernel[1]}, strides(), {dilation[0], dilation[1]}, before(),
-            behind()};
+  onednn::Convolution use(onednn::Pass pass, const Desc& kernel) const {
+    const Dims sizes = onednn::dims(kernel);
+    return {pass,      {sizes.end() - 2, sizes.end()},
+            strides(), {dilation[0], dilation[1]},
+            before(),  behind()};
   }
   Dims strides() const { return {stride[0], stride[1]}; }
   Dims dilates() const { return {dilation[0] - 1, dilation[1] - 1}; }
@@ -280,39 +282,39 @@ dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g,
                                                            c.y, s, d, p, q);
 }
 
-Way forward_way(const Geometry& g, const dnnl::primitive_attr& attr, const Candidate& c,
-                const Desc& kernel, const Bias& bias) {
-  const auto pd = forward_pd(g, attr, c, kernel, bias);
-  return {pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
+// Nothing for a way whose numbers cannot be trusted.
+
+std::optional<Way> forward_way(const Geometry& g, const dnnl::primitive_attr& attr,
+                               const Candidate& c, const Desc& kernel, const Bias& bias) {
+  auto pd = forward_pd(g, attr, c, kernel, bias);
+  if (!onednn::skip_faults(pd, g.use(Pass::forward, kernel))) return std::nullopt;
+  return Way{pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
 }
 
-Way input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
+std::optional<Way> input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
   const auto attr = Lowering::attr();
   const auto hint = forward_pd(g, attr, c, kernel, std::nullopt);
-  const auto pd = onednn::backward<dnnl::convolution_backward_data>(
+  auto pd = onednn::backward<dnnl::convolution_backward_data>(
       hint, attr, c.algorithm, c.x, kernel, c.y, g.strides(), g.dilates(), g.before(), g.behind());
-  return {pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
+  if (!onednn::skip_faults(pd, g.use(Pass::input_gradient, kernel))) return std::nullopt;
+  return Way{pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
 }
 
-Way kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel, const Bias& bias) {
+std::optional<Way> kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel,
+                                   const Bias& bias) {
   const auto attr = Lowering::attr();
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
   const auto hint = forward_pd(g, attr, c, kernel, bias);
-  const auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
-                             hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
-                       : onednn::backward<dnnl::convolution_backward_weights>(
-                             hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
-  return {pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
+  auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
+                       hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
+                 : onednn::backward<dnnl::convolution_backward_weights>(
+                       hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
+  if (!onednn::skip_faults(pd, g.use(Pass::kernel_gradient, kernel))) return std::nullopt;
+  return Way{pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
 }
 
 /// A sum of nothing: zeros, in the graph of `like`.
 Value zeros(Value like, const Shape& shape) { return broadcast_to(scalar_like(like, 0), shape); }
-
-/// Nothing for a way whose numbers cannot be trusted.
-std::optional<Way> trusted(Way way, const onednn::Convolution& use) {
-  if (onednn::known_fault(way.pd, use)) return std::nullopt;
-  return way;
-}
 
 struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
   std::int64_t height = 1, width = 1;  // of x
@@ -343,9 +345,8 @@ struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
     const auto list =
         with_winograd(l, candidates(l, std::nullopt, dx_type, 0, dy_type), *this,
                       Pass::input_gradient, dx_type.shape, l.input(1).shape, dy_type.shape);
-    const auto use = this->use(Pass::input_gradient, l.input(1).shape);
     const Way way = choose(l, list, {{{0, &Way::y}}, &Way::x}, [&](const Candidate& c) {
-      return trusted(input_grad_way(*this, c, onednn::any(onednn::dims(kernel.md))), use);
+      return input_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)));
     });
     l.step(way.pd,
            {{DNNL_ARG_DIFF_DST, l.read(0, with(image_names(dy_type), way.y))},
@@ -407,12 +408,10 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
     const auto list =
         with_winograd(l, candidates(l, 0, x_type, 1, dy_type), *this, Pass::kernel_gradient,
                       x_type.shape, l.output(0).shape, dy_type.shape);
-    const auto use = this->use(Pass::kernel_gradient, l.output(0).shape);
     const Way way =
         choose(l, list, {{{0, &Way::x}, {1, &Way::y}}, &Way::kernel}, [&](const Candidate& c) {
-          return trusted(kernel_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)),
-                                         wants_bias ? Bias(bias.md) : std::nullopt),
-                         use);
+          return kernel_grad_way(*this, c, onednn::any(onednn::dims(kernel.md)),
+                                 wants_bias ? Bias(bias.md) : std::nullopt);
         });
     Lowering::Arguments writes{{DNNL_ARG_DIFF_WEIGHTS, l.write(0, with(kernel, way.kernel))}};
     if (wants_bias) writes.emplace_back(DNNL_ARG_DIFF_BIAS, l.write(1, bias));
@@ -476,10 +475,11 @@ struct Conv2d : Geometry {
     // lies as y does, has a fast implementation too.
     const auto trains = [&](const Candidate& c) {
       try {
-        const Way way = forward_way(*this, l.attr(), c, any, bias);
-        const Candidate same{dnnl::algorithm::convolution_direct, way.x, way.y};
-        return onednn::is_fast(way.pd) &&
-               onednn::is_fast(kernel_grad_way(*this, same, any, bias).pd);
+        const auto way = forward_way(*this, l.attr(), c, any, bias);
+        if (!way || !onednn::is_fast(way->pd)) return false;
+        const Candidate same{dnnl::algorithm::convolution_direct, way->x, way->y};
+        const auto gradient = kernel_grad_way(*this, same, any, bias);
+        return gradient && onednn::is_fast(gradient->pd);
       } catch (const dnnl::error&) {
         return false;
       }
@@ -490,20 +490,23 @@ struct Conv2d : Geometry {
     }
     list = with_winograd(l, list, *this, Pass::forward, l.input(0).shape, l.input(1).shape,
                          l.output(0).shape);
-    const onednn::Convolution use = this->use(Pass::forward, l.input(1).shape);
-    const auto make = [&](const Candidate& c) -> std::optional<Way> {
-      const Way alone = forward_way(*this, l.attr(), c, any, bias);
-      if (!l.has_epilogue() || onednn::known_fault(alone.pd, use)) return trusted(alone, use);
+    const auto make = [&](const Candidate& c) {
+      std::optional<Way> alone = forward_way(*this, l.attr(), c, any, bias);
+      if (!alone || !l.has_epilogue()) return alone;
       // Winograd has no binary post-op, but can add to what lies in its destination.
       const bool accumulates = c.algorithm == dnnl::algorithm::convolution_winograd;
-      const auto attributes = l.epilogue(with(y_names, alone.y), accumulates);
-      Way way =
-          forward_way(*this, attributes.attr, {c.algorithm, alone.x, alone.y}, alone.kernel, bias);
-      way.accumulates = accumulates;
-      if (!onednn::known_fault(way.pd, use)) return way;
-      way = alone;
-      way.takes_epilogue = false;
-      return way;
+      const auto attributes = l.epilogue(with(y_names, alone->y), accumulates);
+      try {
+        auto way = forward_way(*this, attributes.attr, {c.algorithm, alone->x, alone->y},
+                               alone->kernel, bias);
+        if (way && (onednn::is_fast(way->pd) || !onednn::is_fast(alone->pd))) {
+          way->accumulates = accumulates;
+          return way;
+        }
+      } catch (const dnnl::error&) {  // it cannot take the epilogue
+      }
+      alone->takes_epilogue = false;
+      return alone;
     };
     const Way way = choose(l, list, {{{0, &Way::x}}, &Way::y}, make);
     const Layout y = with(y_names, way.y);

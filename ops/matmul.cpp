@@ -3,6 +3,7 @@
 #include "ops/matmul.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <string_view>
 
 #include "graph/error.hpp"
@@ -336,6 +337,9 @@ struct Version {
   friend auto operator<=>(const Version&, const Version&) = default;
 };
 
+/// Faults that no version is known to have fixed.
+constexpr Version never{std::numeric_limits<int>::max(), 0, 0};
+
 Version loaded() {
   const dnnl_version_t* v = dnnl_version();
   return {v->major, v->minor, v->patch};
@@ -354,6 +358,11 @@ bool is(const dnnl::primitive_desc_base& pd, std::string_view part) {
   return std::string_view(pd.impl_info_str()).find(part) != std::string_view::npos;
 }
 
+/// True if the primitive reads its input without blocks of channels.
+bool reads_strided(const dnnl::primitive_desc_base& pd) {
+  return is_strided(pd.query_md(dnnl::query::src_md));
+}
+
 /// A row a fault, for versions from `first` up to, but without, `fixed`.
 struct Fault {
   Version first, fixed;
@@ -367,6 +376,25 @@ constexpr Fault faults[] = {
      "a gemm convolution reads the operand of a binary post-op from the wrong place",
      [](const dnnl::primitive_desc_base& pd, const Convolution&) {
        return is(pd, "gemm") && has_binary_post_op(pd);
+     }},
+    // Seen in 3.7.2 on AVX-512, for right padding. The columns of a row are computed in blocks, so
+    // that rows and their padding are no matter; left padding was not tried there.
+    {{3, 0, 0},
+     never,
+     "a strided convolution reads columns beside a padded image",
+     [](const dnnl::primitive_desc_base& pd, const Convolution& c) {
+       return c.pass == Pass::forward && c.stride[1] > 1 && (c.before[1] > 0 || c.behind[1] > 0) &&
+              (is(pd, "brgconv:avx512") || is(pd, "brg_fwd:avx512") ||
+               is(pd, "brg_conv_fwd:avx512"));
+     }},
+    // It copies the columns that the kernel passes over into scratch memory, at offsets that are
+    // right for blocks of channels only. With few channels, the last are beyond its end.
+    {{2, 0, 0},
+     never,
+     "the kernel's gradient of a strided 1x1 convolution overruns its scratch memory",
+     [](const dnnl::primitive_desc_base& pd, const Convolution& c) {
+       return c.pass == Pass::kernel_gradient && std::ranges::max(c.stride) > 1 &&
+              is(pd, "jit_1x1:") && reads_strided(pd);
      }},
 };
 

@@ -137,6 +137,15 @@ struct Convolution {
 std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
                                        const Convolution& convolution);
 
+/// Makes a descriptor choose its first implementation without a known fault. False if there is none.
+template <class PrimitiveDesc>
+bool skip_faults(PrimitiveDesc& pd, const Convolution& convolution) {
+  while (known_fault(pd, convolution)) {
+    if (!pd.next_impl()) return false;
+  }
+  return true;
+}
+
 [[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
 
 /// Calls make() and turns "could not create a primitive descriptor" into a CompileError that names

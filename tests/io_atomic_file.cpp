@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <iterator>
+#include <stdexcept>
+
 #include "graph/error.hpp"
 #include "tests/io_files.hpp"
 

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <functional>
 #include <map>
+#include <new>
 #include <random>
 #include <string>
 #include <thread>

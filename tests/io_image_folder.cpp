@@ -5,7 +5,9 @@
 
 #include <turbojpeg.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <fstream>
 
 #include "io/csv.hpp"

@@ -1,6 +1,7 @@
 // Keras' files: samples in the dialect that both generations read, and round trips.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>

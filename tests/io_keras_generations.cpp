@@ -2,6 +2,7 @@
 // the forms that configs have had.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>

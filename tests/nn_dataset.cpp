@@ -1,5 +1,7 @@
 #include "nn/dataset.hpp"
 
+#include <algorithm>
+
 #include "tests/nn_testing.hpp"
 
 namespace weft::test {

@@ -1,6 +1,7 @@
 // What a history says in words.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

@@ -1,5 +1,7 @@
 // Functional models: symbols, several inputs and outputs, shared layers, models in models.
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "bench/models.hpp"
 #include "nn/nn.hpp"

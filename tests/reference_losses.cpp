@@ -1,4 +1,7 @@
 // Losses and metrics beside those of Keras 3: figures from tests/reference/losses.py.
+#include <algorithm>
+#include <cmath>
+
 #include "tests/messages.hpp"
 #include "tests/reference_testing.hpp"
 

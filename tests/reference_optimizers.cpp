@@ -1,5 +1,8 @@
 // Optimizers and schedules against Keras 3, on the numbers that tests/reference/optimizers.py
 // wrote.
+#include <algorithm>
+#include <cmath>
+
 #include "tests/reference_testing.hpp"
 
 namespace weft::test {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <type_traits>
 
 #include "graph/print.hpp"
 #include "ops/conv2d_pool.hpp"

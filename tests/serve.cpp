@@ -166,7 +166,9 @@ TEST_CASE("serve: options") {
   const Served served({json_file, "--weights", weights, "--scale", "0.01", "--classes",
                        "a,b,c,d,e,f,g,h,i,<j>", "--host", "localhost"});
   CHECK(served.out().find("http://localhost:") != std::string::npos);
-  httplib::Client client("localhost", served.port);
+  // "localhost" is 127.0.0.1, also where no /etc/hosts says so.
+  httplib::Client client("127.0.0.1", served.port);
+  client.set_default_headers({{"Host", fmt::format("localhost:{}", served.port)}});
   const auto about = client.Get("/model.json");
   REQUIRE(about);
   CHECK(json::parse(about->body)["classes"][9] == "<j>");

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <random>

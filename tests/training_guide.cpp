@@ -1,5 +1,7 @@
 // What docs/training.md shows, and that it works. Sections between marks are shown there word for
 // word (tests/readme.cpp compares them), so they are written as a user's program would be.
+#include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <sstream>

@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include <array>
+#include <exception>
 #include <memory>
 #include <span>
 #include <sstream>

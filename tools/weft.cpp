@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <string>
 #include <vector>
 

@@ -1,5 +1,6 @@
 #include "io/keras/fields.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>

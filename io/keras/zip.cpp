@@ -55,17 +55,21 @@ Tensor read_member(zip_t* archive, const zip_stat_t& stat, const fs::path& file)
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> member(
       zip_fopen_index(archive, stat.index, 0), zip_fclose);
   if (!member) bad(zip_strerror(archive));
+  const std::string wrong_sum = "its check sum or size is wrong";
   // A tensor has large pages, which are far faster to come by.
   Tensor bytes(Type{DType::u8, {static_cast<std::int64_t>(stat.size)}});
   std::uint64_t done = 0;
   while (done < stat.size) {
     const zip_int64_t read = zip_fread(member.get(), bytes.bytes() + done, stat.size - done);
-    if (read < 0) bad(zip_file_strerror(member.get()));
+    if (read < 0) {  // libzip 1.8 and later compare the sum as soon as the last byte is read
+      const bool is_sum = zip_error_code_zip(zip_file_get_error(member.get())) == ZIP_ER_CRC;
+      bad(is_sum ? wrong_sum : zip_file_strerror(member.get()));
+    }
     if (read == 0) bad("it ends before its declared size");
     done += static_cast<std::uint64_t>(read);
   }
   std::byte more{};
-  if (zip_fread(member.get(), &more, 1) != 0) bad("its check sum or size is wrong");
+  if (zip_fread(member.get(), &more, 1) != 0) bad(wrong_sum);
   return bytes;
 }
 

@@ -2,6 +2,7 @@
 //   usage: weft_fuzz_seeds <folder for .json> <folder for the others>
 #include <hdf5.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>

@@ -123,7 +123,7 @@ json AskedModel::answer(const std::string& body) {
   const auto task = std::make_shared<std::packaged_task<std::vector<float>()>>(
       [&] { return probabilities(pixels); });
   std::future<std::vector<float>> result = task->get_future();
-  runner_.enqueue([task] { (*task)(); });
+  runner_.pool.enqueue([task] { (*task)(); });
   json said{{"probabilities", result.get()}};
   if (digit) said["digit"] = pixels;
   return said;

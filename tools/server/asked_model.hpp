@@ -32,9 +32,13 @@ class AskedModel {
   nlohmann::json answer(const std::string& body);
 
  private:
-  struct Runner : httplib::ThreadPool {
-    Runner() : ThreadPool(1) {}
-    ~Runner() override { shutdown(); }
+  /// One thread, which ends with it.
+  struct Runner {
+    Runner() = default;
+    Runner(const Runner&) = delete;
+    Runner& operator=(const Runner&) = delete;
+    ~Runner() { pool.shutdown(); }
+    httplib::ThreadPool pool{1};
   };
 
   bool is_image() const;

@@ -109,6 +109,20 @@ void Listener::stop() {
   httplib::Server::stop();
 }
 
+bool Listener::answer(httplib::Stream& stream,
+                      const std::function<void(httplib::Request&)>& setup) {
+  bool is_closed = false;
+  const auto process = [&](auto& server, const auto&... ends) {
+    if constexpr (requires { server.process_request(stream, ends..., true, is_closed, setup); }) {
+      return server.process_request(stream, ends..., true, is_closed, setup);
+    } else {  // httplib 0.11 asks the stream for the addresses and ports of both ends
+      return server.process_request(stream, true, is_closed, setup);
+    }
+  };
+  const std::string nobody;
+  return process(*this, nobody, 0, nobody, 0);
+}
+
 bool Listener::process_and_close_socket(socket_t socket) {
   {
     const std::lock_guard lock(mutex_);
@@ -116,9 +130,7 @@ bool Listener::process_and_close_socket(socket_t socket) {
     if (stopped_) ::shutdown(socket, SHUT_RD);
   }
   Connection connection(socket);
-  bool is_closed = false;
-  const bool is_answered = process_request(connection, true, is_closed,
-                                           [&](httplib::Request&) { connection.expect_body(); });
+  const bool is_answered = answer(connection, [&](httplib::Request&) { connection.expect_body(); });
   {
     const std::lock_guard lock(mutex_);
     open_.erase(socket);

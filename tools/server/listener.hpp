@@ -3,6 +3,7 @@
 
 #include <httplib.h>
 
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -20,6 +21,7 @@ class Listener : public httplib::Server {
 
  private:
   bool process_and_close_socket(socket_t socket) override;
+  bool answer(httplib::Stream& stream, const std::function<void(httplib::Request&)>& setup);
 
   std::mutex mutex_;  // of what follows
   std::set<socket_t> open_;

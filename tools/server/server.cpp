@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -177,9 +178,11 @@ struct Server::Impl {
     http = std::make_unique<Listener>();
     http->set_payload_max_length(body_limit());
     set_answers();
+    // A system without /etc/hosts may not know the name.
+    const std::string address = options.host == "localhost" ? "127.0.0.1" : options.host;
     const bool is_any = options.port == 0;
-    const int bound = is_any ? http->bind_to_any_port(options.host)
-                             : (http->bind_to_port(options.host, options.port) ? options.port : -1);
+    const int bound = is_any ? http->bind_to_any_port(address)
+                             : (http->bind_to_port(address, options.port) ? options.port : -1);
     if (bound <= 0) {
       fail<IoError>("serve: cannot listen at {}, port {}: it is taken, or not this machine's",
                     options.host, options.port);

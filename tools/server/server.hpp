@@ -13,7 +13,7 @@
 namespace weft {
 
 struct ServerOptions {
-  std::string host = "127.0.0.1";  ///< a name or address of this machine; "0.0.0.0": all of them
+  std::string host = "127.0.0.1";  ///< address, or name ("localhost" is 127.0.0.1); 0.0.0.0: any
   int port = 8000;                 ///< 0: any that is free
   double scale = 1.0 / 255;        ///< from pixels, 0 to 255, to what the model takes
   std::vector<std::string> classes{};  ///< names of the model's outputs; none: 0, 1, ...
