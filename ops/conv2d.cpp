@@ -270,47 +270,51 @@ Way choose(const Lowering& l, const std::vector<Candidate>& list, const Ends& en
 
 using Bias = std::optional<Desc>;
 
-dnnl::convolution_forward::primitive_desc forward_pd(const Geometry& g,
-                                                     const dnnl::primitive_attr& attr,
-                                                     const Candidate& c, const Desc& kernel,
-                                                     const Bias& bias) {
-  const auto kind = dnnl::prop_kind::forward_training;
-  const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
-  return bias ? onednn::forward<dnnl::convolution_forward>(attr, kind, c.algorithm, c.x, kernel,
-                                                           *bias, c.y, s, d, p, q)
-              : onednn::forward<dnnl::convolution_forward>(attr, kind, c.algorithm, c.x, kernel,
-                                                           c.y, s, d, p, q);
+/// What a gradient's descriptor is told of its forward pass, whichever implementation that has.
+dnnl::convolution_forward::primitive_desc hint(const Geometry& g, const Candidate& c,
+                                               const Desc& kernel) {
+  return onednn::forward<dnnl::convolution_forward>(
+      Lowering::attr(), dnnl::prop_kind::forward_training, c.algorithm, c.x, kernel, c.y,
+      g.strides(), g.dilates(), g.before(), g.behind());
 }
 
 // Nothing for a way whose numbers cannot be trusted.
 
 std::optional<Way> forward_way(const Geometry& g, const dnnl::primitive_attr& attr,
                                const Candidate& c, const Desc& kernel, const Bias& bias) {
-  auto pd = forward_pd(g, attr, c, kernel, bias);
-  if (!onednn::skip_faults(pd, g.use(Pass::forward, kernel))) return std::nullopt;
-  return Way{pd, pd.src_desc(), pd.weights_desc(), pd.dst_desc()};
+  using Forward = dnnl::convolution_forward;
+  const auto kind = dnnl::prop_kind::forward_training;
+  const auto use = g.use(Pass::forward, kernel);
+  const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
+  const auto pd = bias ? onednn::trusted_forward<Forward>(use, attr, kind, c.algorithm, c.x, kernel,
+                                                          *bias, c.y, s, d, p, q)
+                       : onednn::trusted_forward<Forward>(use, attr, kind, c.algorithm, c.x, kernel,
+                                                          c.y, s, d, p, q);
+  if (!pd) return std::nullopt;
+  return Way{*pd, pd->src_desc(), pd->weights_desc(), pd->dst_desc()};
 }
 
 std::optional<Way> input_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel) {
-  const auto attr = Lowering::attr();
-  const auto hint = forward_pd(g, attr, c, kernel, std::nullopt);
-  auto pd = onednn::backward<dnnl::convolution_backward_data>(
-      hint, attr, c.algorithm, c.x, kernel, c.y, g.strides(), g.dilates(), g.before(), g.behind());
-  if (!onednn::skip_faults(pd, g.use(Pass::input_gradient, kernel))) return std::nullopt;
-  return Way{pd, pd.diff_src_desc(), pd.weights_desc(), pd.diff_dst_desc()};
+  const auto pd = onednn::trusted_backward<dnnl::convolution_backward_data>(
+      g.use(Pass::input_gradient, kernel), hint(g, c, kernel), Lowering::attr(), c.algorithm, c.x,
+      kernel, c.y, g.strides(), g.dilates(), g.before(), g.behind());
+  if (!pd) return std::nullopt;
+  return Way{*pd, pd->diff_src_desc(), pd->weights_desc(), pd->diff_dst_desc()};
 }
 
 std::optional<Way> kernel_grad_way(const Geometry& g, const Candidate& c, const Desc& kernel,
                                    const Bias& bias) {
+  using Backward = dnnl::convolution_backward_weights;
   const auto attr = Lowering::attr();
+  const auto use = g.use(Pass::kernel_gradient, kernel);
+  const auto forward = hint(g, c, kernel);
   const Dims s = g.strides(), d = g.dilates(), p = g.before(), q = g.behind();
-  const auto hint = forward_pd(g, attr, c, kernel, bias);
-  auto pd = bias ? onednn::backward<dnnl::convolution_backward_weights>(
-                       hint, attr, c.algorithm, c.x, kernel, *bias, c.y, s, d, p, q)
-                 : onednn::backward<dnnl::convolution_backward_weights>(
-                       hint, attr, c.algorithm, c.x, kernel, c.y, s, d, p, q);
-  if (!onednn::skip_faults(pd, g.use(Pass::kernel_gradient, kernel))) return std::nullopt;
-  return Way{pd, pd.src_desc(), pd.diff_weights_desc(), pd.diff_dst_desc()};
+  const auto pd = bias ? onednn::trusted_backward<Backward>(use, forward, attr, c.algorithm, c.x,
+                                                            kernel, *bias, c.y, s, d, p, q)
+                       : onednn::trusted_backward<Backward>(use, forward, attr, c.algorithm, c.x,
+                                                            kernel, c.y, s, d, p, q);
+  if (!pd) return std::nullopt;
+  return Way{*pd, pd->src_desc(), pd->diff_weights_desc(), pd->diff_dst_desc()};
 }
 
 /// A sum of nothing: zeros, in the graph of `like`.

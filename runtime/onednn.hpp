@@ -31,6 +31,30 @@ Desc row_major(const Type& type);
 /// A descriptor that leaves the layout to the primitive.
 Desc any(const Dims& dims, DType dtype = DType::f32);
 
+// Known faults: combinations for which a version of oneDNN computes wrong numbers.
+
+enum class Pass { forward, input_gradient, kernel_gradient };
+
+/// What a convolution is asked for, as far as faults depend on it. Height first.
+struct Convolution {
+  Pass pass = Pass::forward;
+  Dims kernel, stride, dilation, before, behind;
+};
+
+/// Why the numbers of this primitive cannot be trusted, for this version of oneDNN; nothing if no
+/// fault of it is known.
+std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
+                                       const Convolution& convolution);
+
+/// A descriptor's first implementation without a known fault; nothing if there is none.
+template <class PrimitiveDesc>
+std::optional<PrimitiveDesc> first_trusted(const Convolution& use, PrimitiveDesc pd) {
+  while (known_fault(pd, use)) {
+    if (!pd.next_impl()) return std::nullopt;
+  }
+  return pd;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 
 using dnnl::pooling_backward;
@@ -46,6 +70,18 @@ template <class P, class Hint, class... Args>
 typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr& attr,
                                     const Args&... args) {
   return typename P::primitive_desc(engine(), args..., hint, attr);
+}
+template <class P, class... Args>
+std::optional<typename P::primitive_desc> trusted_forward(const Convolution& use,
+                                                          const dnnl::primitive_attr& attr,
+                                                          const Args&... args) {
+  return first_trusted(use, forward<P>(attr, args...));
+}
+template <class P, class Hint, class... Args>
+std::optional<typename P::primitive_desc> trusted_backward(const Convolution& use, const Hint& hint,
+                                                           const dnnl::primitive_attr& attr,
+                                                           const Args&... args) {
+  return first_trusted(use, backward<P>(hint, attr, args...));
 }
 inline Dims dims(const Desc& desc) { return desc.get_dims(); }
 inline dnnl::memory::data_type data_type(const Desc& desc) { return desc.get_data_type(); }
@@ -65,6 +101,22 @@ template <class P, class Hint, class... Args>
 typename P::primitive_desc backward(const Hint& hint, const dnnl::primitive_attr& attr,
                                     const Args&... args) {
   return typename P::primitive_desc(typename P::desc(args...), attr, engine(), hint);
+}
+// While it looks for the next implementation, oneDNN 2.x reads the operation descriptor again, so
+// that has to live until then.
+template <class P, class... Args>
+std::optional<typename P::primitive_desc> trusted_forward(const Convolution& use,
+                                                          const dnnl::primitive_attr& attr,
+                                                          const Args&... args) {
+  const typename P::desc desc(args...);
+  return first_trusted(use, typename P::primitive_desc(desc, attr, engine()));
+}
+template <class P, class Hint, class... Args>
+std::optional<typename P::primitive_desc> trusted_backward(const Convolution& use, const Hint& hint,
+                                                           const dnnl::primitive_attr& attr,
+                                                           const Args&... args) {
+  const typename P::desc desc(args...);
+  return first_trusted(use, typename P::primitive_desc(desc, attr, engine(), hint));
 }
 inline Dims dims(const Desc& desc) { return desc.dims(); }
 inline dnnl::memory::data_type data_type(const Desc& desc) { return desc.data_type(); }
@@ -121,30 +173,6 @@ bool padding_is_zero(const Desc& desc, const std::byte* memory);
 /// True if the primitive is sure to leave zeros in its destination's padding. oneDNN promises it
 /// for all primitives, and 2.6 breaks the promise for post-ops whose value at zero is not zero.
 bool keeps_padding(const dnnl::primitive_desc_base& pd);
-
-// Known faults: combinations for which a version of oneDNN computes wrong numbers.
-
-enum class Pass { forward, input_gradient, kernel_gradient };
-
-/// What a convolution is asked for, as far as faults depend on it. Height first.
-struct Convolution {
-  Pass pass = Pass::forward;
-  Dims kernel, stride, dilation, before, behind;
-};
-
-/// Why the numbers of this primitive cannot be trusted, for this version of oneDNN; nothing if no
-/// fault of it is known.
-std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
-                                       const Convolution& convolution);
-
-/// Makes a descriptor choose its first implementation without a known fault. False if there is none.
-template <class PrimitiveDesc>
-bool skip_faults(PrimitiveDesc& pd, const Convolution& convolution) {
-  while (known_fault(pd, convolution)) {
-    if (!pd.next_impl()) return false;
-  }
-  return true;
-}
 
 [[noreturn]] void cannot(const std::string& what, const dnnl::error& error);
 
