@@ -292,6 +292,14 @@ class Model {
   /// Updates of the weights since compile(): steps, divided by gradient_accumulation_steps.
   std::int64_t iterations() const;
 
+  /// What the model holds of compiled steps: those of the batch sizes that it met last, up to eight,
+  /// and those that training_step() and prediction_step() gave away.
+  struct StepStatistics {
+    std::size_t count = 0;        ///< executables
+    std::size_t contexts = 0;     ///< of all of them: what ran at the same time
+    std::size_t arena_bytes = 0;  ///< of all contexts
+  };
+  StepStatistics step_statistics() const;
   /// The executable of a training step for batches of that size, for reports and profiles; gone
   /// with the next compile(). Throws as fit does.
   Executable& training_step(const Dataset& data, std::int64_t batch_size);
@@ -384,6 +392,7 @@ class Model {
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
   std::shared_ptr<Compiled> find_compiled(const StepKey& key);
   std::shared_ptr<Compiled> compile_step(const StepKey& key);
+  std::vector<std::shared_ptr<Compiled>> take_old_steps();
   Executable& lend(Mode mode, std::int64_t batch, const Dataset& data);
   Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const TargetTypes& targets);
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,

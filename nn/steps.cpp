@@ -211,10 +211,41 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   const Sharing::Making making(sharing_);
   if (auto step = find_compiled(key)) return step;  // another thread was at it
   auto step = compile_step(key);
+  std::vector<std::shared_ptr<Compiled>> old;  // let go when nobody waits for it
   const Sharing::Look look(sharing_);
   step->last_use = ++step_uses_;
   compiled_.push_back(step);
+  old = take_old_steps();
   return step;
+}
+
+/// Each batch size has a step of its own, which may take megabytes. fit with validation, evaluate
+/// and predict need two each: for whole batches, and for the rest of the data.
+std::vector<std::shared_ptr<Model::Compiled>> Model::take_old_steps() {
+  constexpr std::ptrdiff_t most = 8;
+  std::vector<std::shared_ptr<Compiled>> old;
+  const auto is_kept = [](const auto& step) { return !step->is_lent; };
+  while (std::count_if(compiled_.begin(), compiled_.end(), is_kept) > most) {
+    const auto oldest =
+        std::min_element(compiled_.begin(), compiled_.end(), [](const auto& a, const auto& b) {
+          return std::pair(a->is_lent, a->last_use) < std::pair(b->is_lent, b->last_use);
+        });
+    old.push_back(std::move(*oldest));
+    compiled_.erase(oldest);
+  }
+  return old;
+}
+
+Model::StepStatistics Model::step_statistics() const {
+  const Sharing::Look look(sharing_);
+  StepStatistics all{.count = compiled_.size()};
+  for (const auto& step : compiled_) {
+    const Executable::Statistics& one = step->executable.statistics();
+    const std::size_t contexts = step->executable.contexts();
+    all.contexts += contexts;
+    all.arena_bytes += contexts * one.replicas * one.arena_bytes;
+  }
+  return all;
 }
 
 std::shared_ptr<Model::Compiled> Model::compile_step(const StepKey& key) {
