@@ -13,7 +13,7 @@ install(DIRECTORY graph ops autodiff nn io DESTINATION ${CMAKE_INSTALL_INCLUDEDI
         FILES_MATCHING PATTERN "*.hpp" PATTERN "bgl.hpp" EXCLUDE PATTERN "io/keras" EXCLUDE
         PATTERN "image_layouts.hpp" EXCLUDE PATTERN "canvas.hpp" EXCLUDE
         PATTERN "panel.hpp" EXCLUDE PATTERN "plplot.hpp" EXCLUDE)
-install(FILES runtime/compile.hpp runtime/executable.hpp runtime/profile.hpp runtime/threads.hpp
+install(FILES runtime/compile.hpp runtime/executable.hpp runtime/fork.hpp runtime/profile.hpp runtime/threads.hpp
               runtime/variables.hpp
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weft/runtime)
 

@@ -194,6 +194,7 @@ void Model::watch_training_step(const Dataset& data, std::int64_t batch_size,
     fail<ArgumentError>("draw_training_step: batch_size must be at least 1, not {}", batch_size);
   }
   prepare("draw_training_step", data, true);
+  const Sharing::Making making(sharing_);
   Graph graph;
   const Traced traced =
       trace_slice(Mode::train, graph, {batch_size, batch_size, 1}, target_types(data, batch_size));

@@ -7,6 +7,7 @@
 #include "graph/print.hpp"
 #include "ops/all_reduce.hpp"
 #include "ops/binary.hpp"
+#include "runtime/fork.hpp"
 
 namespace weft::nn {
 
@@ -54,6 +55,9 @@ Value Scope::weight(std::string_view name, const Shape& shape, bool is_parameter
                      [&](const Update& earlier) { return earlier.variable == weight.value; });
     return update == trace_->updates.end() ? weight.value : update->next;
   }
+  // Models in several threads may call the layer for the first time at once.
+  const Section section(Section::Kind::compile);
+  const auto making = home.making();
   if (home.contains(own)) {
     if (home.type(own) != type) {
       fail<ShapeError>("scope: \"{}\" is {} already, but with this input it would be {}", full,

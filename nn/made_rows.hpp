@@ -18,9 +18,7 @@ class Model::MadeRows {
  public:
   MadeRows(const Dataset& data, std::span<const std::int64_t> order, std::int64_t batch_size,
            std::uint64_t seed, std::int64_t iteration, bool with_targets)
-      : order_(order),
-        batch_size_(batch_size),
-        pass_(Random(seed, fmt::format("pass {}", iteration)).bits()) {
+      : order_(order), batch_size_(batch_size) {
     const auto add = [&](const Column& column) {
       if (!column.is_made()) return;
       places_.emplace_back(&column, columns_.size());
@@ -31,7 +29,9 @@ class Model::MadeRows {
       add(data.y(i));
       if (i < data.sample_weights()) add(data.sample_weight(i));
     }
-    if (columns_.empty() || data.prefetched_batches() == 0) return;
+    if (columns_.empty()) return;
+    pass_ = Random(seed, fmt::format("pass {}", iteration)).bits();
+    if (data.prefetched_batches() == 0) return;
     prefetcher_.emplace(columns_, order, batch_size, pass_, data.prefetched_batches(),
                         data.prefetch_threads());
   }
@@ -69,7 +69,7 @@ class Model::MadeRows {
  private:
   std::span<const std::int64_t> order_;
   std::int64_t batch_size_;
-  std::uint64_t pass_;
+  std::uint64_t pass_ = 0;
   std::vector<Column> columns_{};
   std::vector<std::pair<const Column*, std::size_t>> places_{};
   std::optional<Prefetcher> prefetcher_{};

@@ -56,6 +56,7 @@ Model& Model::operator=(const Model& other) {
 }
 
 Model::operator Layer() const {
+  const Sharing::Making making(sharing_);
   if (!as_layer_) {
     const Shape shape = network_.inputs[0].shape;
     as_layer_ = Layer(NestedModel{
@@ -85,6 +86,9 @@ std::vector<std::string> Model::input_names() const {
 }
 
 void Model::changed() {
+  sharing_.expect_no_training("add");
+  const Sharing::Making making(sharing_);
+  const Sharing::Look look(sharing_);
   compiled_.clear();
   checked_.clear();
   built_ = false;
@@ -124,14 +128,19 @@ void Model::compile(TrainOptions options) {
                           name);
     }
   }
+  sharing_.expect_no_training("compile");
+  const Sharing::Making making(sharing_);
   training_ = std::move(options);
   trainable_layers_.clear();
   network_.collect_trainable(trainable_layers_);
   was_trainable_ = trainable();
-  compiled_.clear();
   kept_.clear();
   averages_.clear();
-  checked_.clear();
+  {
+    const Sharing::Look look(sharing_);
+    compiled_.clear();
+    checked_.clear();
+  }
   const std::string& name = training_->optimizer.name;
   const LearningRate& learning_rate = training_->optimizer.learning_rate;
   for (const auto& [slot, fill] : slots_) {
@@ -236,7 +245,11 @@ std::int64_t Model::iterations() const {
 
 void Model::finish_training() {
   if (steps_taken() == 0) return;  // there is no average yet
-  for (const auto& [weight, average] : averages_) variables_.set(weight, variables_.get(average));
+  std::vector<std::pair<std::string, Tensor>> values;
+  for (const auto& [weight, average] : averages_) {
+    values.emplace_back(weight, variables_.get(average));
+  }
+  variables_.set_all(values);
 }
 
 std::int64_t Model::count_optimizer_params() const {
@@ -256,9 +269,16 @@ void Model::expect_input_shape(std::string_view who) const {
 }
 
 void Model::build() {
-  if (built_ && freezes_ == Layer::freezes()) return;
+  const auto is_built = [&] {
+    const Sharing::Look look(sharing_);
+    return built_ && freezes_ == Layer::freezes();
+  };
+  if (is_built()) return;
+  const Sharing::Making making(sharing_);
+  if (is_built()) return;  // another thread was at it
+  const std::uint64_t freezes = Layer::freezes();
   expect_input_shape("build");
-  outputs_.clear();
+  std::vector<Type> outputs;
   {
     // Types first: a model that does not fit together makes no weights.
     Graph graph;
@@ -270,13 +290,13 @@ void Model::build() {
         fail<ShapeError>("build: model \"{}\" must return one row per sample, but makes {} of {}",
                          name(), type, graph.value(0).type());
       }
-      outputs_.push_back({type.dtype, without_batch(type.shape)});
+      outputs.push_back({type.dtype, without_batch(type.shape)});
     }
   }
   Graph graph;
   Trace traced{graph, variables_, config.seed, false};
   append(traced, 1, trainable());
-  weights_.clear();
+  std::vector<Weight> weights;
   const std::vector<Trace::Weight>& made = traced.weights;
   const auto owner = [](const Trace::Weight& weight) {
     return std::string_view(weight.name).substr(0, weight.owner);
@@ -289,17 +309,22 @@ void Model::build() {
     for (const bool parameters : {true, false}) {
       for (auto weight = first; weight != last; ++weight) {
         if (weight->is_parameter != parameters) continue;
-        weights_.push_back({weight->name, weight->value.shape(), weight->trainable});
+        weights.push_back({weight->name, weight->value.shape(), weight->trainable});
       }
     }
     first = last;
   }
+  const Sharing::Look look(sharing_);
+  // Those who predict read this, which freezing a layer does not change.
+  if (!built_ || outputs_ != outputs) outputs_ = std::move(outputs);
+  weights_ = std::move(weights);
   built_ = true;
-  freezes_ = Layer::freezes();
+  freezes_ = freezes;
 }
 
 std::vector<Model::Weight> Model::weights() {
   build();
+  const Sharing::Look look(sharing_);
   return weights_;
 }
 
@@ -317,15 +342,13 @@ std::vector<Model::DeclaredWeight> Model::declared_weights() {
 }
 
 std::vector<Tensor> Model::get_weights() {
-  build();
   std::vector<Tensor> values;
-  for (const Weight& weight : weights_) values.push_back(variables_.get(weight.name));
+  for (const Weight& weight : weights()) values.push_back(variables_.get(weight.name));
   return values;
 }
 
 std::optional<std::string> Model::find_not_finite() {
-  build();
-  for (const Weight& weight : weights_) {
+  for (const Weight& weight : weights()) {
     const Tensor value = variables_.get(weight.name);
     // A sum is finite unless one of them is not, in f64.
     double sum = 0;
@@ -348,13 +371,14 @@ void Model::set_weights(std::span<const Tensor> values) {
                        values[i].type());
     }
   }
-  for (std::size_t i = 0; i < values.size(); ++i) variables_.set(weights_[i].name, values[i]);
+  std::vector<std::pair<std::string, Tensor>> named;
+  for (std::size_t i = 0; i < values.size(); ++i) named.emplace_back(weights_[i].name, values[i]);
+  variables_.set_all(named);
 }
 
 std::int64_t Model::count_params() {
-  build();
   std::int64_t count = 0;
-  for (const Weight& weight : weights_) count += weight.shape.elements();
+  for (const Weight& weight : weights()) count += weight.shape.elements();
   return count;
 }
 
@@ -373,6 +397,7 @@ std::vector<Shape> Model::output_shapes() {
 std::vector<std::string> Model::optimizer_variables() {
   training();
   build();
+  const Sharing::Making making(sharing_);
   if (kept_.empty()) {
     // What it keeps does not depend on what gradients are made of.
     Graph graph;

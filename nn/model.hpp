@@ -26,6 +26,7 @@
 #include "nn/optimizers.hpp"
 #include "nn/progress.hpp"
 #include "nn/score_metrics.hpp"
+#include "nn/sharing.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft::nn {
@@ -106,6 +107,16 @@ struct BatchOptions {
 /// weights of its own and starts with the same numbers. The same seeds, data, threads and
 /// replicas give the same results to the last bit. (Left to itself, a model measures how many
 /// replicas suit batches of less than 8 rows a thread.)
+///
+/// Threads: any number may predict and evaluate with one model at the same time, each with what it
+/// needs for itself, also beside one that trains: then they see the weights as they are between two
+/// steps. One thread at a time trains: while fit is at work, fit, train_on_batch, compile and add
+/// throw BusyError in every other thread; train_on_batch waits for that of another thread. All else
+/// that changes a model (freezing, building it for another shape, moving) is for when nobody uses
+/// it. prediction_step and training_step return executables whose own session is for one thread;
+/// others take a session() of them.
+///
+/// A forked child may use the model as its parent did; a training of another thread's is over there.
 ///
 ///   auto left = nn::Input({8}), right = nn::Input({8});
 ///   const nn::Layer shared = nn::Dense(4);
@@ -281,6 +292,14 @@ class Model {
   /// Updates of the weights since compile(): steps, divided by gradient_accumulation_steps.
   std::int64_t iterations() const;
 
+  /// What the model holds of compiled steps: those of the batch sizes that it met last, up to eight,
+  /// and those that training_step() and prediction_step() gave away.
+  struct StepStatistics {
+    std::size_t count = 0;        ///< executables
+    std::size_t contexts = 0;     ///< of all of them: what ran at the same time
+    std::size_t arena_bytes = 0;  ///< of all contexts
+  };
+  StepStatistics step_statistics() const;
   /// The executable of a training step for batches of that size, for reports and profiles; gone
   /// with the next compile(). Throws as fit does.
   Executable& training_step(const Dataset& data, std::int64_t batch_size);
@@ -319,12 +338,30 @@ class Model {
       return log.metric ? log.metric->result(sums, samples) : sums[0] / samples;
     }
   };
-  struct Compiled {
-    Executable executable;
-    std::vector<Tensor> x, y, weights;  // what the executable reads; empty where it reads nothing
-    Tensor random_key, random_step;
-    std::vector<Log> logs;  // of its outputs
+  using Tallies = std::vector<Tally>;
+  /// What a step is compiled for.
+  struct StepKey {
+    Mode mode;
+    std::int64_t batch;
+    std::vector<Type> y;
+    std::vector<std::optional<Type>> weights;
+    std::size_t replicas;
+    int threads;
+    bool winograd, tune;
+    friend bool operator==(const StepKey&, const StepKey&) = default;
   };
+  struct Compiled {
+    StepKey key;
+    Executable executable;
+    // Which inputs of the executable they are; nothing where it does not read them.
+    using Place = std::optional<std::size_t>;
+    std::vector<Place> x, y, weights;
+    Place random_key, random_step;
+    std::vector<Log> logs;       // of its outputs
+    bool is_lent = false;        // somebody has a reference to it
+    std::uint64_t last_use = 0;  // by step_uses_
+  };
+  struct Stepping;
   struct Run;
   class MadeRows;
 
@@ -353,6 +390,10 @@ class Model {
   TargetTypes target_types(const Dataset& data, std::int64_t batch) const;
   Dataset class_weighted(const Dataset& data, const ClassWeight& weights) const;
   std::shared_ptr<Compiled> compiled(Mode mode, std::int64_t batch, const Dataset& data);
+  std::shared_ptr<Compiled> find_compiled(const StepKey& key);
+  std::shared_ptr<Compiled> compile_step(const StepKey& key);
+  std::vector<std::shared_ptr<Compiled>> take_old_steps();
+  Executable& lend(Mode mode, std::int64_t batch, const Dataset& data);
   Traced trace_slice(Mode mode, Graph& graph, const Slice& slice, const TargetTypes& targets);
   std::vector<Value> append_losses(Trace& trace, const std::vector<Value>& predictions,
                                    const TargetTypes& targets);
@@ -371,11 +412,13 @@ class Model {
   /// Compiles a training step and drops it, for `watch` to see.
   void watch_training_step(const Dataset& data, std::int64_t batch_size,
                            const CompileOptions::Watch& watch);
-  void begin_tallies(const Compiled& step);
-  void add_to_tallies(const Compiled& step, std::int64_t samples, Logs& logs);
+  std::shared_ptr<Tallies> begin_tallies(Stepping& step);
+  void add_to_tallies(Tallies& tallies, Stepping& step, std::int64_t samples, Logs& logs);
   /// Goes on with what batches before have added up.
-  void set_tallies(const std::vector<PartialSums>& before, Logs& logs);
+  void set_tallies(Tallies& tallies, const std::vector<PartialSums>& before, Logs& logs);
   std::vector<PartialSums> partial_sums() const;
+  std::vector<Tensor> fresh_predictions(std::int64_t samples,
+                                        std::vector<std::byte*>& memory) const;
   FitState resume_fit(const FitOptions& options, std::int64_t samples);
 
   Variables variables_;
@@ -387,10 +430,14 @@ class Model {
   // Since compile(): what the optimizer keeps, and weights with the names of their averages.
   std::vector<std::string> kept_;
   std::vector<std::pair<std::string, std::string>> averages_;
-  std::map<std::string, std::shared_ptr<Compiled>> compiled_;
+  // Guards what threads that predict and evaluate share: compiled_, checked_, tallies_, and what
+  // build() found out.
+  mutable Sharing sharing_;
+  std::vector<std::shared_ptr<Compiled>> compiled_;
+  std::uint64_t step_uses_ = 0;
   // Data of these types fit: samples, targets and weights, without the batch.
   std::vector<std::vector<Type>> checked_;
-  std::vector<Tally> tallies_;  // of the last pass over data
+  std::shared_ptr<Tallies> tallies_;  // of the last pass over data
   // What build() found out.
   bool built_ = false;
   std::uint64_t freezes_ = 0;  // Layer::freezes() then

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nn/shapes.hpp"
+#include "runtime/fork.hpp"
 
 namespace weft::nn {
 
@@ -23,42 +24,52 @@ Prefetcher::Prefetcher(std::vector<Column> columns, std::span<const std::int64_t
       batch_size_(batch_size),
       batches_((static_cast<std::int64_t>(order.size()) + batch_size - 1) / batch_size),
       pass_(pass),
-      slots_(static_cast<std::size_t>(ahead) + 1) {
+      shared_(std::make_unique<Shared>(static_cast<std::size_t>(ahead) + 1)),
+      forks_(fork_count()) {
   const auto most = std::min<std::int64_t>(threads, batches_);
   for (std::int64_t i = 0; i < most; ++i) threads_.emplace_back([this] { work(); });
 }
 
 Prefetcher::~Prefetcher() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
+  if (forks_ != fork_count()) {
+    abandon_if_forked(threads_, forks_);
+    // Its condition variables would wait for threads that are not there.
+    static_cast<void>(shared_.release());
+    return;
   }
-  taken_.notify_all();
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->stop = true;
+  }
+  shared_->taken.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
+std::span<const std::int64_t> Prefetcher::rows_of(std::int64_t batch) const {
+  const std::int64_t first = batch * batch_size_;
+  const std::int64_t count =
+      std::min(batch_size_, static_cast<std::int64_t>(order_.size()) - first);
+  return order_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+}
+
 void Prefetcher::work() {
+  Shared& shared = *shared_;
   for (;;) {
-    std::unique_lock lock(mutex_);
-    const auto slots = static_cast<std::int64_t>(slots_.size());
+    std::unique_lock lock(shared.mutex);
+    const auto slots = static_cast<std::int64_t>(shared.slots.size());
     // The slot of the batch at hand is not free, and those before it are.
-    taken_.wait(lock, [&] {
-      return stop_ || claimed_ == batches_ ||
-             claimed_ < std::max<std::int64_t>(current_, 0) + slots;
+    shared.taken.wait(lock, [&] {
+      return shared.stop || shared.claimed == batches_ ||
+             shared.claimed < std::max<std::int64_t>(shared.current, 0) + slots;
     });
-    if (stop_ || claimed_ == batches_) return;
-    const std::int64_t batch = claimed_++;
-    Slot& slot = slot_of(batch);
+    if (shared.stop || shared.claimed == batches_) return;
+    const std::int64_t batch = shared.claimed++;
+    Slot& slot = shared.slot_of(batch);
     lock.unlock();
 
-    const std::int64_t first = batch * batch_size_;
-    const std::int64_t count =
-        std::min(batch_size_, static_cast<std::int64_t>(order_.size()) - first);
     std::exception_ptr error;
     try {
-      make_batch(columns_,
-                 order_.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-                 pass_, slot.tensors);
+      make_batch(columns_, rows_of(batch), pass_, slot.tensors);
     } catch (...) {
       error = std::current_exception();
     }
@@ -66,16 +77,20 @@ void Prefetcher::work() {
     slot.error = error;
     slot.ready = batch;
     lock.unlock();
-    made_.notify_all();
+    shared.made.notify_all();
   }
 }
 
 std::span<const Tensor> Prefetcher::next() {
-  std::unique_lock lock(mutex_);
-  const std::int64_t batch = ++current_;
-  taken_.notify_all();
-  Slot& slot = slot_of(batch);
-  made_.wait(lock, [&] { return slot.ready == batch; });
+  if (forks_ != fork_count()) {
+    make_batch(columns_, rows_of(++shared_->current), pass_, own_);
+    return own_;
+  }
+  std::unique_lock lock(shared_->mutex);
+  const std::int64_t batch = ++shared_->current;
+  shared_->taken.notify_all();
+  Slot& slot = shared_->slot_of(batch);
+  shared_->made.wait(lock, [&] { return slot.ready == batch; });
   if (slot.error) std::rethrow_exception(slot.error);
   return slot.tensors;
 }

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -40,22 +41,29 @@ class Prefetcher {
     std::optional<std::int64_t> ready{};  ///< which batch it has
     std::exception_ptr error{};
   };
+  /// What the threads have in common.
+  struct Shared {
+    explicit Shared(std::size_t count) : slots(count) {}
+    Slot& slot_of(std::int64_t batch) {
+      return slots[static_cast<std::size_t>(batch) % slots.size()];
+    }
+    std::vector<Slot> slots;
+    std::mutex mutex;
+    std::condition_variable made, taken;
+    std::int64_t claimed = 0;   // the next that nobody makes yet
+    std::int64_t current = -1;  // which next() returned last
+    bool stop = false;
+  };
   void work();
-  Slot& slot_of(std::int64_t batch) {
-    return slots_[static_cast<std::size_t>(batch) % slots_.size()];
-  }
+  std::span<const std::int64_t> rows_of(std::int64_t batch) const;
 
   std::vector<Column> columns_;
   std::span<const std::int64_t> order_;
   std::int64_t batch_size_, batches_;
   std::uint64_t pass_;
-  std::vector<Slot> slots_;
-
-  std::mutex mutex_;
-  std::condition_variable made_, taken_;
-  std::int64_t claimed_ = 0;   // the next that nobody makes yet
-  std::int64_t current_ = -1;  // which next() returned last
-  bool stop_ = false;
+  std::unique_ptr<Shared> shared_;
+  std::uint32_t forks_;               // fork_count() when the threads were made
+  std::vector<Tensor> own_;           // made in a forked child, which has none of the threads
   std::vector<std::thread> threads_;  // last: they use all the others
 };
 

@@ -26,13 +26,12 @@ DType fed_type(const Column& column) {
   return is_floating(column.dtype()) || column.is_scaled() ? DType::f32 : DType::s32;
 }
 
-/// The tensor that step() reads; empty if the executable does not need it.
-Tensor input_of(Executable& executable, const std::string& name) {
-  try {
-    return executable.input(name);
-  } catch (const ArgumentError&) {
-    return {};
-  }
+/// Which of the executable's inputs it is; nothing if the executable does not need it.
+std::optional<std::size_t> place_of(const Executable& executable, const std::string& name) {
+  const std::vector<std::string>& names = executable.input_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - names.begin());
 }
 
 /// Targets and predictions of several outputs: an error says of which one it speaks.
@@ -98,10 +97,16 @@ void Model::prepare(std::string_view who, const Dataset& data, bool with_targets
     types.push_back({fed_type(data.y(i)), data.y(i).row_shape()});
     if (data.sample_weight(i)) add(data.sample_weight(i));
   }
-  if (built_ && std::find(checked_.begin(), checked_.end(), types) != checked_.end()) {
+  const auto is_checked = [&] {
+    const Sharing::Look look(sharing_);
+    return built_ && std::find(checked_.begin(), checked_.end(), types) != checked_.end();
+  };
+  if (is_checked()) {
     build();  // a layer may have been frozen
   } else {
+    const Sharing::Making making(sharing_);
     check_shapes(who, data, with_targets);
+    const Sharing::Look look(sharing_);
     checked_.push_back(std::move(types));
   }
   if (with_targets) check_numbers(data);
@@ -181,16 +186,71 @@ Model::TargetTypes Model::target_types(const Dataset& data, std::int64_t batch) 
   return types;
 }
 
+std::shared_ptr<Model::Compiled> Model::find_compiled(const StepKey& key) {
+  const Sharing::Look look(sharing_);
+  for (const auto& step : compiled_) {
+    if (step->key != key) continue;
+    step->last_use = ++step_uses_;
+    return step;
+  }
+  return nullptr;
+}
+
 std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                                                  const Dataset& data) {
-  const TargetTypes targets = mode == Mode::predict ? TargetTypes{} : target_types(data, batch);
-  std::string weights;
-  for (const auto& type : targets.weights) weights += type ? fmt::format(" {}", *type) : " none";
-  const std::string key = fmt::format("{} {} {} weighted{} {}x{} {} {}", static_cast<int>(mode),
-                                      batch, fmt::join(targets.y, " "), weights, config.replicas,
-                                      thread_count(), config.winograd, config.tune);
-  if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
+  TargetTypes targets = mode == Mode::predict ? TargetTypes{} : target_types(data, batch);
+  const StepKey key{mode,
+                    batch,
+                    std::move(targets.y),
+                    std::move(targets.weights),
+                    config.replicas,
+                    thread_count(),
+                    config.winograd,
+                    config.tune};
+  if (auto step = find_compiled(key)) return step;
+  const Sharing::Making making(sharing_);
+  if (auto step = find_compiled(key)) return step;  // another thread was at it
+  auto step = compile_step(key);
+  std::vector<std::shared_ptr<Compiled>> old;  // let go when nobody waits for it
+  const Sharing::Look look(sharing_);
+  step->last_use = ++step_uses_;
+  compiled_.push_back(step);
+  old = take_old_steps();
+  return step;
+}
 
+/// Each batch size has a step of its own, which may take megabytes. fit with validation, evaluate
+/// and predict need two each: for whole batches, and for the rest of the data.
+std::vector<std::shared_ptr<Model::Compiled>> Model::take_old_steps() {
+  constexpr std::ptrdiff_t most = 8;
+  std::vector<std::shared_ptr<Compiled>> old;
+  const auto is_kept = [](const auto& step) { return !step->is_lent; };
+  while (std::count_if(compiled_.begin(), compiled_.end(), is_kept) > most) {
+    const auto oldest =
+        std::min_element(compiled_.begin(), compiled_.end(), [](const auto& a, const auto& b) {
+          return std::pair(a->is_lent, a->last_use) < std::pair(b->is_lent, b->last_use);
+        });
+    old.push_back(std::move(*oldest));
+    compiled_.erase(oldest);
+  }
+  return old;
+}
+
+Model::StepStatistics Model::step_statistics() const {
+  const Sharing::Look look(sharing_);
+  StepStatistics all{.count = compiled_.size()};
+  for (const auto& step : compiled_) {
+    const Executable::Statistics& one = step->executable.statistics();
+    const std::size_t contexts = step->executable.contexts();
+    all.contexts += contexts;
+    all.arena_bytes += contexts * one.replicas * one.arena_bytes;
+  }
+  return all;
+}
+
+std::shared_ptr<Model::Compiled> Model::compile_step(const StepKey& key) {
+  const Mode mode = key.mode;
+  const TargetTypes targets{key.y, key.weights};
   const auto trace = [&](Graph& graph, const Slice& slice) {
     return trace_slice(mode, graph, slice, targets);
   };
@@ -199,24 +259,26 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                      std::any_of(y_names.begin(), y_names.end(),
                                  [&](const auto& output) { return loss_of(output).whole_batch; });
   const std::size_t replicas =
-      whole ? 1 : std::min(config.replicas, static_cast<std::size_t>(batch));
-  Compiled result{
-      compile_batch(batch, trace, variables_,
-                    {.replicas = replicas, .winograd = config.winograd, .tune = config.tune})};
+      whole ? 1 : std::min(key.replicas, static_cast<std::size_t>(key.batch));
+  auto step = std::make_shared<Compiled>(Compiled{
+      .key = key,
+      .executable =
+          compile_batch(key.batch, trace, variables_,
+                        {.replicas = replicas, .winograd = key.winograd, .tune = key.tune})});
+  const auto place = [&](const std::string& name) { return place_of(step->executable, name); };
   for (std::size_t i = 0; i < x_names.size(); ++i) {
-    result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
+    step->x.push_back(place(feed_name("x", x_names, i)));
   }
   for (std::size_t i = 0; i < targets.y.size(); ++i) {
-    result.y.push_back(input_of(result.executable, feed_name("y", y_names, i)));
+    step->y.push_back(place(feed_name("y", y_names, i)));
   }
   for (std::size_t i = 0; i < targets.weights.size(); ++i) {
-    result.weights.push_back(
-        input_of(result.executable, weight_name(y_names, targets.weights.size(), i)));
+    step->weights.push_back(place(weight_name(y_names, targets.weights.size(), i)));
   }
-  if (mode != Mode::predict) result.logs = logs(*training_);
-  result.random_key = input_of(result.executable, "random_key");
-  result.random_step = input_of(result.executable, "random_step");
-  return compiled_[key] = std::make_shared<Compiled>(std::move(result));
+  if (mode != Mode::predict) step->logs = logs(*training_);
+  step->random_key = place("random_key");
+  step->random_step = place("random_step");
+  return step;
 }
 
 /// The graph of one slice of a batch; targets are those of the whole batch.
@@ -320,7 +382,18 @@ void Model::append_training(Trace& trace, Value loss) {
 
 Executable& Model::training_step(const Dataset& data, std::int64_t batch_size) {
   prepare("training_step", data, true);
-  return compiled(Mode::train, batch_size, data)->executable;
+  return lend(Mode::train, batch_size, data);
+}
+
+/// It stays as long as somebody may refer to it.
+Executable& Model::lend(Mode mode, std::int64_t batch, const Dataset& data) {
+  const std::shared_ptr<Compiled> step = compiled(mode, batch, data);
+  const Sharing::Look look(sharing_);
+  step->is_lent = true;
+  if (std::find(compiled_.begin(), compiled_.end(), step) == compiled_.end()) {
+    compiled_.push_back(step);
+  }
+  return step->executable;
 }
 
 Executable& Model::prediction_step(std::int64_t batch_size) {
@@ -329,7 +402,7 @@ Executable& Model::prediction_step(std::int64_t batch_size) {
   }
   expect_input_shape("prediction_step");
   build();
-  return compiled(Mode::predict, batch_size, {})->executable;
+  return lend(Mode::predict, batch_size, {});
 }
 
 }  // namespace weft::nn

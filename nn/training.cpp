@@ -127,6 +127,26 @@ struct Model::Run {
   std::function<void(std::int64_t batch)> after_batch{};
 };
 
+/// A compiled step, with memory of its own for what it reads and writes.
+struct Model::Stepping {
+  explicit Stepping(std::shared_ptr<Compiled> step)
+      : compiled(std::move(step)), session(compiled->executable.session()) {
+    const auto input = [&](const Compiled::Place& place) {
+      return place ? session.input(*place) : Tensor();
+    };
+    for (const auto& place : compiled->x) x.push_back(input(place));
+    for (const auto& place : compiled->y) y.push_back(input(place));
+    for (const auto& place : compiled->weights) weights.push_back(input(place));
+    random_key = input(compiled->random_key);
+    random_step = input(compiled->random_step);
+  }
+
+  std::shared_ptr<Compiled> compiled;
+  Executable::Session session;
+  std::vector<Tensor> x, y, weights;  // empty where the executable reads nothing
+  Tensor random_key, random_step;
+};
+
 /// Returns loss and metrics of all samples. Allocates nothing from the second batch on, but for the
 /// last one.
 Logs Model::run(const Run& run) {
@@ -137,9 +157,9 @@ Logs Model::run(const Run& run) {
   Logs logs;
   const auto size = static_cast<std::int64_t>(run.order.size());
   if (size == 0) return logs;
-  std::shared_ptr<Compiled> step = compiled(run.mode, std::min(run.batch_size, size), run.data);
-  begin_tallies(*step);
-  if (run.first_batch > 0) set_tallies(run.sums, logs);
+  std::optional<Stepping> step(compiled(run.mode, std::min(run.batch_size, size), run.data));
+  const std::shared_ptr<Tallies> tallies = begin_tallies(*step);
+  if (run.first_batch > 0) set_tallies(*tallies, run.sums, logs);
   std::vector<std::byte*> predictions = run.predictions;
   std::span<const std::int64_t> rows;  // of the batch at hand
   const auto done = static_cast<std::size_t>(std::min(run.first_batch * run.batch_size, size));
@@ -148,7 +168,7 @@ Logs Model::run(const Run& run) {
   // Each replica gathers its own slice, in its own thread.
   const std::function<void(std::size_t)> gather = [&](std::size_t replica) {
     const auto [first, count] = slice_of(static_cast<std::int64_t>(rows.size()),
-                                         step->executable.statistics().replicas, replica);
+                                         step->compiled->executable.statistics().replicas, replica);
     const auto own = rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     const auto take = [&](const Column& column, Tensor& to) {
       if (to) made.take(column, own, to, first);
@@ -162,7 +182,7 @@ Logs Model::run(const Run& run) {
   for (std::int64_t batch = run.first_batch; batch < batches(size, run.batch_size); ++batch) {
     const std::int64_t first = batch * run.batch_size;
     const std::int64_t count = std::min(run.batch_size, size - first);
-    if (batch > 0 && count < run.batch_size) step = compiled(run.mode, count, run.data);
+    if (batch > 0 && count < run.batch_size) step.emplace(compiled(run.mode, count, run.data));
     if (run.mode == Mode::predict) {
       notify(run.callbacks, &Callback::on_predict_batch_begin, *this, batch);
     } else {
@@ -174,12 +194,12 @@ Logs Model::run(const Run& run) {
     if (run.mode != Mode::predict) check_made(run.data, made);
     write_key(step->random_key, run.seed, run.iteration + batch);
     write_step(step->random_step, run.iteration + batch);
-    step->executable.step(gather);
+    step->session.step(gather);
 
-    add_to_tallies(*step, count, logs);
+    if (tallies) add_to_tallies(*tallies, *step, count, logs);
     if (run.mode == Mode::predict) {
       for (std::size_t i = 0; i < predictions.size(); ++i) {
-        const Tensor& output = step->executable.output(i);
+        const Tensor& output = step->session.output(i);
         std::memcpy(predictions[i], output.bytes(), output.type().bytes());
         predictions[i] += output.type().bytes();
       }
@@ -191,41 +211,54 @@ Logs Model::run(const Run& run) {
     if (run.progress != nullptr) run.progress->update(batch + 1, logs);
     if (run.mode == Mode::train && stop_training) break;
   }
+  if (tallies) {
+    const Sharing::Look look(sharing_);
+    tallies_ = tallies;  // another thread may have begun to evaluate since, and be done
+  }
   return logs;
 }
 
-void Model::begin_tallies(const Compiled& step) {
-  if (step.logs.empty()) return;  // a prediction leaves what is known of the last evaluation
-  tallies_.clear();
-  for (std::size_t i = 0; i < step.logs.size(); ++i) {
-    const auto count = static_cast<std::size_t>(step.executable.output(i).elements());
-    tallies_.push_back({step.logs[i], std::vector<double>(count)});
+/// nullptr for a prediction, which leaves what is known of the last evaluation.
+std::shared_ptr<Model::Tallies> Model::begin_tallies(Stepping& step) {
+  const std::vector<Log>& logs = step.compiled->logs;
+  if (logs.empty()) return nullptr;
+  auto tallies = std::make_shared<Tallies>();
+  for (std::size_t i = 0; i < logs.size(); ++i) {
+    const auto count = static_cast<std::size_t>(step.session.output(i).elements());
+    tallies->push_back({logs[i], std::vector<double>(count)});
   }
+  const Sharing::Look look(sharing_);
+  tallies_ = tallies;  // for callbacks
+  return tallies;
 }
 
-void Model::add_to_tallies(const Compiled& step, std::int64_t samples, Logs& logs) {
+void Model::add_to_tallies(Tallies& tallies, Stepping& step, std::int64_t samples, Logs& logs) {
   const auto count = static_cast<double>(samples);
-  for (std::size_t i = 0; i < step.logs.size(); ++i) {
-    Tally& tally = tallies_[i];
-    const auto numbers = step.executable.output(i).data<float>();
-    const double factor = tally.log.metric ? 1 : count;  // metrics are sums already
-    for (std::size_t k = 0; k < numbers.size(); ++k) {
-      tally.sums[k] += factor * static_cast<double>(numbers[k]);
+  {
+    const Sharing::Look look(sharing_);
+    for (std::size_t i = 0; i < tallies.size(); ++i) {
+      Tally& tally = tallies[i];
+      const auto numbers = step.session.output(i).data<float>();
+      const double factor = tally.log.metric ? 1 : count;  // metrics are sums already
+      for (std::size_t k = 0; k < numbers.size(); ++k) {
+        tally.sums[k] += factor * static_cast<double>(numbers[k]);
+      }
+      tally.samples += count;
     }
-    tally.samples += count;
-    logs.set(tally.log.name, tally.result());
   }
+  for (const Tally& tally : tallies) logs.set(tally.log.name, tally.result());
 }
 
-void Model::set_tallies(const std::vector<PartialSums>& before, Logs& logs) {
+void Model::set_tallies(Tallies& tallies, const std::vector<PartialSums>& before, Logs& logs) {
   const auto fits = [](const Tally& tally, const PartialSums& sums) {
     return tally.log.name == sums.name && tally.sums.size() == sums.sums.size();
   };
-  if (!std::ranges::equal(tallies_, before, fits)) {
+  if (!std::ranges::equal(tallies, before, fits)) {
     fail<ArgumentError>("fit: the model has other metrics than when its training broke off");
   }
+  const Sharing::Look look(sharing_);
   for (std::size_t i = 0; i < before.size(); ++i) {
-    Tally& tally = tallies_[i];
+    Tally& tally = tallies[i];
     tally.sums = before[i].sums;
     tally.samples = before[i].samples;
     logs.set(tally.log.name, tally.result());
@@ -233,14 +266,21 @@ void Model::set_tallies(const std::vector<PartialSums>& before, Logs& logs) {
 }
 
 std::vector<PartialSums> Model::partial_sums() const {
+  const Sharing::Look look(sharing_);
   std::vector<PartialSums> all;
-  for (const Tally& tally : tallies_) all.push_back({tally.log.name, tally.sums, tally.samples});
+  if (!tallies_) return all;
+  for (const Tally& tally : *tallies_) all.push_back({tally.log.name, tally.sums, tally.samples});
   return all;
 }
 
 Tensor Model::metric_result(std::string_view name) const {
+  Tallies tallies;
+  {
+    const Sharing::Look look(sharing_);
+    if (tallies_) tallies = *tallies_;
+  }
   std::vector<std::string_view> names;
-  for (const Tally& tally : tallies_) {
+  for (const Tally& tally : tallies) {
     if (tally.log.name != name) {
       names.push_back(tally.log.name);
     } else if (tally.log.metric) {
@@ -270,6 +310,7 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   expect_at_least(1, "fit", "validation_freq", options.validation_freq);
   expect_at_least(0, "fit", "initial_epoch", options.initial_epoch);
   training();
+  const Sharing::Training exclusive(sharing_, "fit", Sharing::Length::fit);
   Dataset train = data, validation = options.validation_data;
   if (options.validation_split != 0 && validation.size() == 0) {
     std::tie(train, validation) = data.split(options.validation_split);
@@ -402,15 +443,22 @@ Tensor Model::predict(const Dataset& x, const EvaluateOptions& options) {
   return predict_all(x, options)[0];
 }
 
+/// Tensors for every output of that many samples, and where each begins.
+std::vector<Tensor> Model::fresh_predictions(std::int64_t samples,
+                                             std::vector<std::byte*>& memory) const {
+  std::vector<Tensor> predictions;
+  for (const Type& output : outputs_) {
+    predictions.emplace_back(Type{output.dtype, with_batch(samples, output.shape)});
+    memory.push_back(predictions.back().bytes());
+  }
+  return predictions;
+}
+
 std::vector<Tensor> Model::predict_all(const Dataset& x, const EvaluateOptions& options) {
   expect_at_least(1, "predict", "batch_size", options.batch_size);
   prepare("predict", x, false);
-  std::vector<Tensor> predictions;
   std::vector<std::byte*> memory;
-  for (const Type& output : outputs_) {
-    predictions.emplace_back(Type{output.dtype, with_batch(x.size(), output.shape)});
-    memory.push_back(predictions.back().bytes());
-  }
+  std::vector<Tensor> predictions = fresh_predictions(x.size(), memory);
   Progress progress(options.verbose, options.console);
   notify(options.callbacks, &Callback::on_predict_begin, *this);
   progress.begin(batches(x.size(), options.batch_size));
@@ -429,6 +477,7 @@ std::vector<Tensor> Model::predict_all(const Dataset& x, const EvaluateOptions& 
 // ---- a batch by itself
 
 Logs Model::train_on_batch(const Dataset& batch, const BatchOptions& options) {
+  const Sharing::Training exclusive(sharing_, "train_on_batch", Sharing::Length::batch);
   prepare("train_on_batch", batch, true);
   const Dataset weighted = class_weighted(batch, options.class_weight);
   return run({.mode = Mode::train,
@@ -459,7 +508,15 @@ Tensor Model::predict_on_batch(const Dataset& x) {
 }
 
 std::vector<Tensor> Model::predict_all_on_batch(const Dataset& x) {
-  return predict_all(x, {.batch_size = std::max<std::int64_t>(1, x.size()), .verbose = 0});
+  prepare("predict", x, false);
+  std::vector<std::byte*> memory;
+  std::vector<Tensor> predictions = fresh_predictions(x.size(), memory);
+  run({.mode = Mode::predict,
+       .data = x,
+       .order = in_order(x.size()),
+       .batch_size = x.size(),
+       .predictions = memory});
+  return predictions;
 }
 
 }  // namespace weft::nn

@@ -18,6 +18,7 @@
 #include "graph/verify.hpp"
 #include "runtime/config.hpp"
 #include "runtime/executable_impl.hpp"
+#include "runtime/fork.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
 #include "runtime/passes/passes.hpp"
@@ -163,7 +164,7 @@ class Telling {
 Executable assemble(std::vector<Plan> plans, std::size_t larger, std::set<std::string> unused,
                     const Variables& variables, const CompileOptions& options, const Split& split) {
   return onednn::try_to("compile", [&] {
-    return Executable(std::make_unique<Executable::Impl>(
+    return Executable(std::make_shared<Executable::Impl>(
         Parts{std::move(plans), larger, split.threads, options.check_numbers || config().debug >= 4,
               options.poison, std::move(unused)},
         variables));
@@ -278,6 +279,7 @@ Split choose_split(std::int64_t rows, const TraceSlice& trace, const Variables& 
 
 Executable compile(const std::vector<Value>& outputs, const Variables& variables,
                    const CompileOptions& options) {
+  const Section section(Section::Kind::compile);
   const Telling tell;
   const Split split = split_from(options, 1);
   Planned planned =
@@ -294,6 +296,7 @@ Executable compile(const std::vector<Value>& outputs, const CompileOptions& opti
 
 Executable compile_batch(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
                          const CompileOptions& options) {
+  const Section section(Section::Kind::compile);
   if (rows < 1) fail<CompileError>("compile: a batch needs at least one row, not {}", rows);
   if (options.replicas > static_cast<std::size_t>(rows)) {
     fail<CompileError>("compile: a batch of {} rows cannot be cut among {} replicas", rows,

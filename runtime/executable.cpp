@@ -4,13 +4,16 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <numeric>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
 #include "runtime/config.hpp"
+#include "runtime/core_turn.hpp"
 #include "runtime/executable_impl.hpp"
+#include "runtime/fork.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
 #include "runtime/tuning.hpp"
@@ -167,42 +170,37 @@ void Instance::check(std::size_t s) const {
 
 Executable::Impl::Impl(Parts p, Variables v)
     : parts(std::move(p)), plan(parts.plans.front()), variables(std::move(v)) {
-  std::vector<Tensor> kept;
   for (const Plan& each : parts.plans) {
-    kept.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}});
+    kept_.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}});
     auto& sums = sums_.emplace_back();
     for (std::size_t s = 0; s < each.steps.size(); ++s) {
       if (each.steps[s].all_reduce) sums.push_back(s);
     }
   }
-  for (std::size_t r = 0; r < plan.replicas; ++r) {
-    const std::size_t which = r < parts.larger ? 0 : kept.size() - 1;
-    instances_.push_back(std::make_unique<Instance>(plan_of(r), variables, kept[which]));
-  }
   for (const Plan& each : parts.plans) {
     const auto entry_of = [&](BufferId id) {
       return variables.store().find(each.buffers[id].name);
     };
+    for (const Buffer& buffer : each.buffers) {
+      if (buffer.kind != Buffer::Kind::variable) continue;
+      locks_.add(variables.store().find(buffer.name)->lock, false);
+    }
     for (const Step& step : each.steps) {
       if (!step.once) continue;
       has_prologue_ = true;
       for (const BufferId id : step.reads) {
-        if (each.buffers[id].kind == Buffer::Kind::variable) watched_.push_back({entry_of(id), 0});
+        if (each.buffers[id].kind == Buffer::Kind::variable) watched_.push_back(entry_of(id));
       }
     }
   }
   for (const VariableUpdate& update : plan.updates) {
     updated_.push_back(variables.store().find(plan.buffers[update.variable].name));
+    locks_.add(updated_.back()->lock, true);
   }
-  if (plan.replicas > 1) {
-    team_ = Team::of(plan.replicas);
-    spare_.resize(plan.replicas);
-    for (std::size_t r = 1; r < plan.replicas; ++r) {
-      for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
-        spare_[r].push_back(has_rows(i) ? Tensor() : Tensor(plan.result_types[i]));
-      }
-    }
-  }
+  if (plan.replicas > 1) team_ = Team::of(plan.replicas);
+  free_.reserve(most_free);
+  free_.push_back(make_context());
+  context_count = 1;
   statistics = {plan.node_count,  plan.steps.size(), plan.fused_count, 0,
                 plan.arena_bytes, plan.buffer_bytes, plan.replicas,    parts.threads};
   for (const Step& step : plan.steps) {
@@ -241,49 +239,52 @@ Type Executable::Impl::result_type(std::size_t index) const {
   return has_rows(index) ? whole(&Plan::result_types, index) : plan.result_types[index];
 }
 
-void Executable::Impl::bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results) {
+void Executable::Impl::bind(Context& context, const std::vector<Tensor>& feeds,
+                            std::vector<Tensor>& results) const {
   for (std::size_t i = 0; i < feeds.size(); ++i) {
     auto* memory = const_cast<std::byte*>(feeds[i].bytes());
-    for (std::size_t r = 0; r < instances_.size(); ++r) {
+    for (std::size_t r = 0; r < context.instances.size(); ++r) {
       const Type& slice = plan_of(r).feed_types[i];
-      instances_[r]->bind_feed(i, memory);
+      context.instances[r]->bind_feed(i, memory);
       if (has_rows(slice)) memory += slice.bytes();
     }
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
     std::byte* memory = results[i].bytes();
-    for (std::size_t r = 0; r < instances_.size(); ++r) {
+    for (std::size_t r = 0; r < context.instances.size(); ++r) {
       const bool own = r == 0 || has_rows(i);
-      instances_[r]->bind_result(i, own ? memory : spare_[r][i].bytes());
+      context.instances[r]->bind_result(i, own ? memory : context.spare[r][i].bytes());
       if (has_rows(i)) memory += plan_of(r).result_types[i].bytes();
     }
   }
 }
 
 /// out[i] = sum of in[i] over replicas, always in the same order.
-void Executable::Impl::sum_replicas(std::size_t replica, std::size_t sum, std::size_t first,
-                                    std::size_t last) {
+void Executable::Impl::sum_replicas(Context& context, std::size_t replica, std::size_t sum,
+                                    std::size_t first, std::size_t last) const {
+  const auto& instances = context.instances;
   const auto step_of = [&](std::size_t r) { return sums_[r < parts.larger ? 0 : 1][sum]; };
   const auto in = [&](std::size_t r) {
-    return reinterpret_cast<const float*>(instances_[r]->read(step_of(r), 0));
+    return reinterpret_cast<const float*>(instances[r]->read(step_of(r), 0));
   };
-  auto* out = reinterpret_cast<float*>(instances_[replica]->write(step_of(replica), 0));
+  auto* out = reinterpret_cast<float*>(instances[replica]->write(step_of(replica), 0));
   std::copy(in(0) + first, in(0) + last, out + first);
-  for (std::size_t r = 1; r < instances_.size(); ++r) {
+  for (std::size_t r = 1; r < instances.size(); ++r) {
     const float* more = in(r);
     for (std::size_t i = first; i < last; ++i) out[i] += more[i];
   }
 }
 
 /// sum: how many sums over replicas came before.
-void Executable::Impl::execute(std::size_t replica, std::size_t s, std::size_t sum) {
+void Executable::Impl::execute(Context& context, std::size_t replica, std::size_t s,
+                               std::size_t sum) {
   const Step& step = plan_of(replica).steps[s];
-  Instance& instance = *instances_[replica];
+  Instance& instance = *context.instances[replica];
   const std::size_t n = step.elements, count = plan.replicas;
   const std::size_t first = step.is_cut ? n * replica / count : 0;
   const std::size_t last = step.is_cut ? n * (replica + 1) / count : n;
   if (step.all_reduce) {
-    sum_replicas(replica, sum, first, last);
+    sum_replicas(context, replica, sum, first, last);
   } else if (step.is_cut) {
     instance.execute_range(s, first, last);
   } else {
@@ -292,9 +293,9 @@ void Executable::Impl::execute(std::size_t replica, std::size_t s, std::size_t s
   if (parts.check_numbers) instance.check(s);
 }
 
-void Executable::Impl::run_replica(std::size_t replica) {
+void Executable::Impl::run_replica(Context& context, std::size_t replica) {
   const Plan& own = plan_of(replica);
-  if (parts.poison) instances_[replica]->poison();
+  if (parts.poison) context.instances[replica]->poison();
   std::size_t sums = 0;
   for (std::size_t s = 0; s < own.steps.size(); ++s) {
     const Step& step = own.steps[s];
@@ -303,72 +304,72 @@ void Executable::Impl::run_replica(std::size_t replica) {
     if (step.once) continue;
     if (step.meets) team_->barrier();
     if (step.is_last && replica > 0) continue;
-    if (!profiling || replica > 0) {
-      execute(replica, s, sum);
+    if (!context.is_measured || replica > 0) {
+      execute(context, replica, s, sum);
     } else {
-      execute_measured(s, sum);
+      execute_measured(context, s, sum);
     }
   }
 }
 
 /// Of the first replica.
-void Executable::Impl::execute_measured(std::size_t s, std::size_t sum) {
+void Executable::Impl::execute_measured(Context& context, std::size_t s, std::size_t sum) {
   Time& time = times[s];
   time.start = Clock::now();
-  execute(0, s, sum);
+  execute(context, 0, s, sum);
   time.last = Clock::now() - time.start;
   time.total += time.last;
   time.least = std::min(time.least, time.last);
   ++time.calls;
 }
 
-void Executable::Impl::run_prologue() {
-  const auto is_old = [](const Watched& w) { return w.version != w.entry->version; };
-  if (!has_prologue_ || (prologue_ran_ && std::ranges::none_of(watched_, is_old))) return;
-  prologue_ran_ = false;
+void Executable::Impl::run_prologue(Context& context) {
+  if (!has_prologue_) return;
+  std::uint64_t versions = 0;
+  for (const VariableStore::Entry* entry : watched_) versions += entry->version;
+  if (prologue_of_.load(std::memory_order_acquire) == versions) return;
+  // Nobody reads what is kept now: the run that changed a variable had it for itself, and those who
+  // came later wait here.
+  const std::lock_guard lock(prologue_);
+  if (prologue_of_.load(std::memory_order_relaxed) == versions) return;
+  prologue_of_.store(never, std::memory_order_relaxed);
   // Primitives were made for so many threads.
   const ThreadCount threads(parts.threads);
   for (std::size_t replica : {std::size_t{0}, parts.larger}) {  // one of each plan
     if (replica >= plan.replicas || (replica > 0 && parts.plans.size() == 1)) continue;
-    if (parts.poison) instances_[replica]->poison();
+    if (parts.poison) context.instances[replica]->poison();
     const Plan& own = plan_of(replica);
     for (std::size_t s = 0; s < own.steps.size() && own.steps[s].once; ++s) {
-      profiling&& replica == 0 ? execute_measured(s, 0) : execute(replica, s, 0);
+      if (context.is_measured && replica == 0) {
+        execute_measured(context, s, 0);
+      } else {
+        execute(context, replica, s, 0);
+      }
     }
   }
-  for (Watched& w : watched_) w.version = w.entry->version;
-  prologue_ran_ = true;
+  prologue_of_.store(versions, std::memory_order_release);
 }
 
-void Executable::Impl::run(const std::function<void(std::size_t)>* prepare) {
-  run_prologue();
+void Executable::Impl::run(Context& context, const std::function<void(std::size_t)>* prepare) {
+  const Section section(Section::Kind::step);
+  const VariableLocks::Held held(locks_);
+  const CoreTurn cores(static_cast<int>(plan.replicas) * parts.threads);
+  std::unique_lock<std::mutex> turn;
+  context.is_measured = profiling;
+  if (context.is_measured) turn = std::unique_lock(measuring);
+  run_prologue(context);
   for (VariableStore::Entry* entry : updated_) ++entry->version;
   if (team_) {
-    team_->run(parts.threads, [this, prepare](std::size_t replica) {
+    const auto work = [&](std::size_t replica) {
       if (prepare != nullptr) (*prepare)(replica);
-      run_replica(replica);
-    });
+      run_replica(context, replica);
+    };
+    team_->run(parts.threads, std::ref(work));  // which a std::function holds without allocating
     return;
   }
   if (prepare != nullptr) (*prepare)(0);
   const ThreadCount threads(parts.threads);
-  run_replica(0);
-}
-
-void Executable::Impl::bind_own_tensors() {
-  if (stepping) return;
-  make_own_tensors();
-  bind(inputs, outputs);
-  stepping = true;
-}
-
-void Executable::Impl::make_own_tensors() {
-  if (inputs.empty()) {
-    for (std::size_t i = 0; i < plan.feeds.size(); ++i) inputs.emplace_back(feed_type(i));
-  }
-  if (outputs.empty()) {
-    for (std::size_t i = 0; i < plan.result_types.size(); ++i) outputs.emplace_back(result_type(i));
-  }
+  run_replica(context, 0);
 }
 
 std::size_t Executable::Impl::feed_index(const std::string& name) const {
@@ -430,7 +431,7 @@ void Executable::Impl::write_trace(const std::string& path) const {
 
 // ---- Executable
 
-Executable::Executable(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Executable::Executable(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Executable::Executable(Executable&&) noexcept = default;
 Executable& Executable::operator=(Executable&&) noexcept = default;
 Executable::~Executable() = default;
@@ -463,33 +464,15 @@ std::vector<Tensor> Executable::run(const Feeds& feeds) {
   for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
     results.emplace_back(impl_->result_type(i));
   }
-  impl_->bind(given, results);
-  impl_->stepping = false;
-  impl_->run();
+  struct Lease {
+    Impl& impl;
+    std::unique_ptr<Context> context;
+    ~Lease() { impl.put_back(std::move(context)); }
+  } lease{*impl_, impl_->take()};
+  impl_->bind(*lease.context, given, results);
+  lease.context->is_own_bound = false;
+  impl_->run(*lease.context);
   return results;
-}
-
-Tensor& Executable::input(const std::string& name) {
-  impl_->make_own_tensors();
-  return impl_->inputs[impl_->feed_index(name)];
-}
-
-void Executable::step() {
-  impl_->bind_own_tensors();
-  impl_->run();
-}
-
-void Executable::step(const std::function<void(std::size_t)>& prepare) {
-  impl_->bind_own_tensors();
-  impl_->run(&prepare);
-}
-
-const Tensor& Executable::output(std::size_t index) const {
-  if (index >= impl_->outputs.size()) {
-    fail<ArgumentError>("executable: output {} of {}; or step() has not run yet", index,
-                        impl_->plan.result_types.size());
-  }
-  return impl_->outputs[index];
 }
 
 const Executable::Statistics& Executable::statistics() const noexcept { return impl_->statistics; }
@@ -538,15 +521,23 @@ std::string Executable::to_string() const {
 }
 
 void Executable::profile(bool on) {
+  const Section section(Section::Kind::step);
+  const std::lock_guard lock(impl_->measuring);
   if (on && !impl_->profiling) {
     std::ranges::fill(impl_->times, Impl::Time{});
   }
   impl_->profiling = on;
 }
 
-std::string Executable::profile_table() const { return impl_->profile_table(); }
+std::string Executable::profile_table() const {
+  const Section section(Section::Kind::step);
+  const std::lock_guard lock(impl_->measuring);
+  return impl_->profile_table();
+}
 
 std::vector<Executable::StepTime> Executable::profile_steps(bool alone) const {
+  const Section section(Section::Kind::step);
+  const std::lock_guard lock(impl_->measuring);
   const ThreadCount threads(impl_->parts.threads);
   std::vector<StepTime> out;
   for (std::size_t s = 0; s < impl_->plan.steps.size(); ++s) {
@@ -575,6 +566,10 @@ std::vector<Executable::StepTime> Executable::profile_steps(bool alone) const {
   return out;
 }
 
-void Executable::write_trace(const std::string& path) const { impl_->write_trace(path); }
+void Executable::write_trace(const std::string& path) const {
+  const Section section(Section::Kind::step);
+  const std::lock_guard lock(impl_->measuring);
+  impl_->write_trace(path);
+}
 
 }  // namespace weft

@@ -1,4 +1,4 @@
-// Executable: a compiled graph. It runs.
+// Executable: a compiled graph. It runs, in any number of threads at the same time.
 #pragma once
 
 #include <functional>
@@ -7,17 +7,32 @@
 #include <unordered_map>
 #include <vector>
 
+#include "graph/error.hpp"
 #include "graph/tensor.hpp"
 
 namespace weft {
 
 using Feeds = std::unordered_map<std::string, Tensor>;
 
-/// What `compile` returns. Movable; one run at a time.
+/// Something that serves one thread at a time is in use by another one.
+struct BusyError : Error {
+  using Error::Error;
+};
+
+/// What `compile` returns: a program that does not change any more. What a run needs besides
+/// (memory for intermediate values, addresses) is a context; each run takes one of those that are
+/// free, or makes one.
+///
+/// Threads: any number may call run() at the same time, and step() in a session of their own. Runs
+/// that only read variables go side by side. One that updates variables has them for itself: it
+/// waits for the others, and they for it, whichever executables of the same Variables they belong
+/// to. So no update is lost, and no run sees half of one. Runs that need several threads take turns
+/// at the cores. All else (moving, profile()) is for one thread at a time.
 class Executable {
  public:
   struct Impl;
-  explicit Executable(std::unique_ptr<Impl> impl);
+  struct Context;
+  explicit Executable(std::shared_ptr<Impl> impl);
   Executable(Executable&&) noexcept;
   Executable& operator=(Executable&&) noexcept;
   ~Executable();
@@ -29,17 +44,47 @@ class Executable {
   ///            numbers are checked
   std::vector<Tensor> run(const Feeds& feeds = {});
 
-  // The same in parts, for loops that must not allocate: fill inputs, step, read outputs.
+  /// The same in parts, for loops that must not allocate: fill inputs, step, read outputs. A session
+  /// has inputs and outputs of its own, and is for one thread at a time. It keeps what it needs of
+  /// the executable alive.
+  class Session {
+   public:
+    Session(Session&&) noexcept;
+    Session& operator=(Session&&) noexcept;
+    ~Session();
 
-  /// The tensor that step() reads an input from; write to it before each step.
+    /// The tensor that step() reads an input from; write to it before each step. Throws
+    /// ArgumentError for an unknown name, or no input of that number (see input_names).
+    Tensor& input(const std::string& name);
+    Tensor& input(std::size_t index);
+    /// Runs once. Throws what run() throws of numbers.
+    void step();
+    /// Runs once, where each replica first calls prepare with its number, in its own thread, to
+    /// write its part of the inputs (slice_of in runtime/compile.hpp). prepare must neither run
+    /// executables nor ask for variables, which this run may hold, nor fork.
+    void step(const std::function<void(std::size_t replica)>& prepare);
+    /// What the last step computed; overwritten by the next.
+    const Tensor& output(std::size_t index) const;
+
+   private:
+    friend class Executable;
+    explicit Session(std::shared_ptr<Impl> impl);
+
+    std::shared_ptr<Impl> impl_;
+    std::unique_ptr<Context> context_;
+  };
+  Session session() const;
+
+  // The executable has a session itself, made when it is first used; so these are for one thread at
+  // a time. step() throws BusyError while it is at work in another thread.
+
   Tensor& input(const std::string& name);
-  /// Runs once. Throws what run() throws of numbers. With one replica, it takes no lock.
   void step();
-  /// Runs once, where each replica first calls prepare with its number, in its own thread, to write
-  /// its part of the inputs (slice_of in runtime/compile.hpp).
   void step(const std::function<void(std::size_t replica)>& prepare);
-  /// What the last step computed; overwritten by the next.
   const Tensor& output(std::size_t index) const;
+
+  /// Of the inputs that are needed, in the order of Session::input(index).
+  const std::vector<std::string>& input_names() const noexcept;
 
   /// Nodes, steps, fused nodes, reorders, bytes of the arena and of the sum of its buffers.
   std::string report() const;
@@ -52,6 +97,8 @@ class Executable {
     std::size_t once = 0;          ///< steps that run only when a variable they hang on has changed
     std::size_t meetings = 0;      ///< how often all replicas wait for one another in a run
   };
+  /// Contexts that there are now: as many as there were runs at the same time, up to a bound.
+  std::size_t contexts() const noexcept;
   const Statistics& statistics() const noexcept;
   /// The reorders between layouts: of which value (a node's or variable's name), and its bytes.
   struct Reorder {
@@ -84,7 +131,7 @@ class Executable {
   void write_trace(const std::string& path) const;
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace weft

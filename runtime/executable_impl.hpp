@@ -1,8 +1,11 @@
 // What is behind an Executable. Included by .cpp files only.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,6 +13,7 @@
 #include "runtime/executable.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/team.hpp"
+#include "runtime/variable_lock.hpp"
 #include "runtime/variable_store.hpp"
 #include "runtime/variables.hpp"
 
@@ -67,6 +71,17 @@ struct Parts {
   std::set<std::string> unused_inputs;  ///< of the graph, but nothing wanted needs them
 };
 
+/// What one run needs for itself.
+struct Executable::Context {
+  std::vector<std::unique_ptr<Instance>> instances;  // one a replica
+  /// Where a replica leaves results that all have, by replica and result; the first's are given
+  /// back.
+  std::vector<std::vector<Tensor>> spare;
+  std::vector<Tensor> inputs, outputs;  // of a session; made when first asked for
+  bool is_own_bound = false;            // are they bound now?
+  bool is_measured = false;             // is this run?
+};
+
 struct Executable::Impl {
   Impl(Parts parts, Variables variables);
   ~Impl();
@@ -74,12 +89,20 @@ struct Executable::Impl {
   /// The type of what the caller gives or gets: of all replicas' slices together.
   Type feed_type(std::size_t index) const;
   Type result_type(std::size_t index) const;
-  void bind(const std::vector<Tensor>& feeds, std::vector<Tensor>& results);
-  /// Binds what step() reads and writes.
-  void bind_own_tensors();
-  void make_own_tensors();
+  /// A context that nobody else has, and the way back.
+  std::unique_ptr<Context> take();
+  void put_back(std::unique_ptr<Context> context) noexcept;
+  void bind(Context& context, const std::vector<Tensor>& feeds, std::vector<Tensor>& results) const;
+  /// What a session reads and writes.
+  void make_own_tensors(Context& context) const;
+  Tensor& own_input(Context& context, std::size_t index) const;
+  const Tensor& own_output(const Context& context, std::size_t index) const;
+  void step(Context& context, const std::function<void(std::size_t)>* prepare);
   /// prepare: nullptr, or called first in each replica.
-  void run(const std::function<void(std::size_t)>* prepare = nullptr);
+  void run(Context& context, const std::function<void(std::size_t)>* prepare = nullptr);
+  /// The executable's own session.
+  Context& own();
+  void step_own(const std::function<void(std::size_t)>* prepare);
   std::string profile_table() const;
   std::string peak_line() const;  ///< of report()
   void write_trace(const std::string& path) const;
@@ -90,11 +113,11 @@ struct Executable::Impl {
   Variables variables;  // keeps the store alive
   Statistics statistics;
 
-  std::vector<Tensor> inputs, outputs;  // for step(); made when first asked for
-  bool stepping = false;                // are they bound now?
+  std::atomic<std::size_t> context_count{0};
 
-  // Profile, of the first replica.
-  bool profiling = false;
+  // Profile, of the first replica. Runs that are measured take turns.
+  std::atomic<bool> profiling{false};
+  mutable std::mutex measuring;
   using Clock = std::chrono::steady_clock;
   struct Time {
     Clock::duration total{}, last{}, least = Clock::duration::max();
@@ -113,27 +136,35 @@ struct Executable::Impl {
   }
   /// The slices of all replicas together.
   Type whole(std::vector<Type> Plan::*types, std::size_t index) const;
+  std::unique_ptr<Context> make_context() const;
   /// Runs the steps that hang on variables alone, if one of those has changed.
-  void run_prologue();
-  void run_replica(std::size_t replica);
-  void execute(std::size_t replica, std::size_t step, std::size_t sum);
-  void execute_measured(std::size_t step, std::size_t sum);
-  void sum_replicas(std::size_t replica, std::size_t sum, std::size_t first, std::size_t last);
+  void run_prologue(Context& context);
+  void run_replica(Context& context, std::size_t replica);
+  void execute(Context& context, std::size_t replica, std::size_t step, std::size_t sum);
+  void execute_measured(Context& context, std::size_t step, std::size_t sum);
+  void sum_replicas(Context& context, std::size_t replica, std::size_t sum, std::size_t first,
+                    std::size_t last) const;
 
-  struct Watched {  // a variable that the prologue reads
-    const VariableStore::Entry* entry;
-    std::uint64_t version;  // that it read last
-  };
-  std::vector<Watched> watched_;
+  VariableLocks locks_;  // of the variables it reads and updates
   std::vector<VariableStore::Entry*> updated_;
-  bool has_prologue_ = false, prologue_ran_ = false;
+  // The prologue: which variables it reads (their versions only grow, so that their sum says
+  // whether one has changed), and of which versions it has made what is kept. Those who run it
+  // take turns; a run that finds it done needs no lock.
+  static constexpr std::uint64_t never = UINT64_MAX;
+  std::vector<const VariableStore::Entry*> watched_;
+  bool has_prologue_ = false;
+  std::mutex prologue_;
+  std::atomic<std::uint64_t> prologue_of_{never};
 
-  std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
-  std::vector<std::vector<std::size_t>> sums_;        // by plan, its steps that are sums
-  std::shared_ptr<Team> team_;                        // if there are several replicas
-  // Where a replica leaves results that all have, by replica and result; the first's are given
-  // back.
-  std::vector<std::vector<Tensor>> spare_;
+  std::vector<Tensor> kept_;                    // by plan: what the prologue makes
+  std::vector<std::vector<std::size_t>> sums_;  // by plan, its steps that are sums
+  std::shared_ptr<Team> team_;                  // if there are several replicas
+  static constexpr std::size_t most_free = 32;  // more runs at once are rare, and pay for it
+  std::mutex pool_;
+  std::vector<std::unique_ptr<Context>> free_;
+  std::once_flag own_made_;
+  std::unique_ptr<Context> own_;
+  std::atomic<bool> is_stepping_{false};
 };
 
 }  // namespace weft

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <shared_mutex>
 
 #include "graph/print.hpp"
 #include "runtime/lowering_context.hpp"
@@ -137,6 +138,7 @@ void LoweringContext::lower_leaf(NodeId id) {
     }
     auto [known, is_new] = variable_buffers_.try_emplace(variable->label, BufferId{0});
     if (is_new) {
+      const std::shared_lock lock(*entry->lock);
       buffer.kind = Buffer::Kind::variable;
       buffer.name = variable->label;
       if (entry->layout) buffer.layout = *entry->layout;
@@ -196,17 +198,19 @@ Operand LoweringContext::convert(const Operand& have, const Layout& wanted) {
     // variable in the store, for this and every later executable.
     flexible_[have.buffer] = false;
     Buffer& buffer = plan_.buffers[have.buffer];
+    buffer.layout = wanted;
     if (buffer.kind == Buffer::Kind::variable) {
-      auto* entry = variables_.find(buffer.name);
-      variables_.choose(*entry, wanted);
+      buffer.layout = variables_.choose(*variables_.find(buffer.name), wanted);
     } else if (!wanted.is_plain()) {
       Tensor memory(Type{DType::u8, {static_cast<std::int64_t>(wanted.md.get_size())}});
       reorder_now(wanted.plain, buffer.memory.bytes(), wanted.md, memory.bytes());
       buffer.memory = memory;
     }
-    buffer.layout = wanted;
-    buffer.bytes = wanted.md.get_size();
-    return {have.buffer, wanted};
+    buffer.bytes = buffer.layout.md.get_size();
+    const bool is_chosen = onednn::same_memory(buffer.layout.md, wanted.md) &&
+                           onednn::same_memory(buffer.layout.plain, wanted.plain);
+    if (is_chosen) return {have.buffer, wanted};
+    // Another compile on these variables was first to choose, just now.
   }
   // Values that are placed already may be views of a buffer whose layout was chosen since.
   Operand from{have.buffer, have.layout};

@@ -13,7 +13,16 @@
 namespace weft::onednn {
 
 dnnl::engine& engine() {
-  static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  static dnnl::engine cpu = [] {
+    // oneDNN keeps the last 1024 primitives that were made, also when nobody has them any more: up
+    // to some hundred megabytes of code. What a model uses it holds itself. Another number was set
+    // by the user.
+    constexpr int by_default = 1024, enough = 128;
+    if (dnnl::get_primitive_cache_capacity() == by_default) {
+      dnnl::set_primitive_cache_capacity(enough);
+    }
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return cpu;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "runtime/config.hpp"
+#include "runtime/fork.hpp"
 #include "runtime/parallel.hpp"
 
 namespace weft {
@@ -74,10 +75,20 @@ std::vector<int> allowed_cores() {
 
 Team::Team(std::size_t replicas, bool pin) : replicas_(replicas) {
   if (pin) cores_ = allowed_cores();
-  for (std::size_t r = 1; r < replicas; ++r) threads_.emplace_back([this, r] { serve(r); });
+  start_threads();
+}
+
+void Team::start_threads() {
+  abandon_if_forked(threads_, forks_);
+  if (!threads_.empty()) return;
+  forks_ = fork_count();
+  for (std::size_t r = 1; r < replicas_; ++r) {
+    threads_.emplace_back([this, r, seen = started_.load()] { serve(r, seen); });
+  }
 }
 
 Team::~Team() {
+  abandon_if_forked(threads_, forks_);
   closing_ = true;
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
@@ -99,8 +110,7 @@ std::span<const int> Team::cores_of(std::size_t replica) const {
   return std::span(cores_).subspan(replica * each, each);
 }
 
-void Team::serve(std::size_t replica) {
-  std::uint32_t seen = 0;
+void Team::serve(std::size_t replica, std::uint32_t seen) {
   for (;;) {
     wait_while(started_, seen);
     seen = started_.load(std::memory_order_acquire);
@@ -131,6 +141,7 @@ void Team::work_as(std::size_t replica) {
 
 void Team::run(int threads_each, const std::function<void(std::size_t)>& work) {
   const std::lock_guard lock(running_);
+  start_threads();
   work_ = &work;
   threads_each_ = threads_each;
   error_ = nullptr;

@@ -41,7 +41,9 @@ class Team {
  private:
   struct Interrupted {};  // thrown out of barrier() when another replica has failed
 
-  void serve(std::size_t replica);
+  /// Makes the other threads, also once more in a forked child, which has none of them.
+  void start_threads();
+  void serve(std::size_t replica, std::uint32_t seen);
   void work_as(std::size_t replica);
   /// The cores of a replica; none: any.
   std::span<const int> cores_of(std::size_t replica) const;
@@ -61,6 +63,7 @@ class Team {
   alignas(64) std::atomic<std::uint32_t> passed_{0};    // barriers passed, or broken off
   std::atomic<bool> failed_{false}, closing_{false};
   std::vector<std::thread> threads_;
+  std::uint32_t forks_ = 0;  // fork_count() when they were made
 };
 
 }  // namespace weft

@@ -66,9 +66,8 @@ std::set<BufferId> place_updates(LoweringContext& context, std::size_t results) 
     const Operand variable = context.place(outputs[results + count + i]);
     Operand next = context.place(outputs[results + i]);
     // A variable that nobody reads in a layout of its own takes that of its new value.
-    const Layout layout = context.flexible(variable)
-                              ? context.convert(variable, next.layout).layout
-                              : context.plan().buffers[variable.buffer].layout;
+    if (context.flexible(variable)) context.convert(variable, next.layout);
+    const Layout layout = context.plan().buffers[variable.buffer].layout;
     next = context.convert(next, layout);
     if (context.plan().buffers[next.buffer].kind != Buffer::Kind::arena ||
         taken.contains(next.buffer)) {

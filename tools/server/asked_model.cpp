@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <future>
-#include <memory>
 #include <utility>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "nn/shapes.hpp"
 #include "tools/digit.hpp"
 #include "tools/server/refusals.hpp"
 #include "tools/server/server.hpp"
@@ -120,21 +119,17 @@ json AskedModel::answer(const std::string& body) {
   if (digit && !is_digit()) refuse(400, "the model does not take digits, [28,28,1]");
   const auto pixels =
       digit ? digit_of(request) : pixels_of(request, this->pixels(), "the model's input");
-  const auto task = std::make_shared<std::packaged_task<std::vector<float>()>>(
-      [&] { return probabilities(pixels); });
-  std::future<std::vector<float>> result = task->get_future();
-  runner_.pool.enqueue([task] { (*task)(); });
-  json said{{"probabilities", result.get()}};
+  json said{{"probabilities", probabilities(pixels)}};
   if (digit) said["digit"] = pixels;
   return said;
 }
 
 std::vector<float> AskedModel::probabilities(const std::vector<float>& pixels) {
-  Executable& step = model_.prediction_step(1);
-  std::ranges::transform(pixels, step.input("x").data<float>().begin(),
+  Tensor x(Type{DType::f32, nn::with_batch(1, input_)});
+  std::ranges::transform(pixels, x.data<float>().begin(),
                          [&](float v) { return static_cast<float>(v * scale_); });
-  step.step();
-  return classes_->probabilities(step.output(0).data<float>());
+  const Tensor y = model_.predict_on_batch(x);
+  return classes_->probabilities(y.data<float>());
 }
 
 }  // namespace weft

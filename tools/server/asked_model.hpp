@@ -1,8 +1,6 @@
 // AskedModel: what POST /predict asks.
 #pragma once
 
-#include <httplib.h>
-
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,9 +12,7 @@
 
 namespace weft {
 
-/// A model with what the page has to know of it. Several threads may ask; one thread runs the
-/// model, since it is not made for several, and since each thread that ran it would get a team of
-/// OpenMP's.
+/// A model with what the page has to know of it. Any number of threads may ask at the same time.
 class AskedModel {
  public:
   /// Scale and classes as ServerOptions'; throws as Server.
@@ -32,15 +28,6 @@ class AskedModel {
   nlohmann::json answer(const std::string& body);
 
  private:
-  /// One thread, which ends with it.
-  struct Runner {
-    Runner() = default;
-    Runner(const Runner&) = delete;
-    Runner& operator=(const Runner&) = delete;
-    ~Runner() { pool.shutdown(); }
-    httplib::ThreadPool pool{1};
-  };
-
   bool is_image() const;
   bool is_digit() const { return input_ == Shape{28, 28, 1}; }
   std::vector<float> probabilities(const std::vector<float>& pixels);
@@ -50,7 +37,6 @@ class AskedModel {
   std::optional<Classes> classes_;
   Shape input_;
   std::string drawing_;
-  Runner runner_;
 };
 
 }  // namespace weft
