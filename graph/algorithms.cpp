@@ -1,5 +1,6 @@
 #include "graph/algorithms.hpp"
 
+#include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/depth_first_search.hpp>
 #include <boost/graph/dominator_tree.hpp>
@@ -23,6 +24,15 @@ std::vector<bool> reachable(const Graph& graph, const std::vector<Value>& output
   std::vector<bool> result(graph.size());
   for (std::size_t i = 0; i < colors.size(); ++i) result[i] = colors[i] != boost::white_color;
   return result;
+}
+
+OutputSet::OutputSet(const std::vector<Value>& outputs) {
+  for (const Value& output : outputs) sorted_.emplace_back(output.node(), output.port());
+  std::sort(sorted_.begin(), sorted_.end());
+}
+
+bool OutputSet::contains(Value value) const {
+  return std::binary_search(sorted_.begin(), sorted_.end(), std::pair(value.node(), value.port()));
 }
 
 std::vector<std::size_t> topological_order(
