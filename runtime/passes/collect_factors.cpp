@@ -73,6 +73,7 @@ Program collect_factors(Program program) {
     for (const NodeId link : chain.links) inside[link] = true;
     ends[chain.links.back()] = std::move(chain);
   }
+  if (std::ranges::count(inside, true) == 0) return program;
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
     if (!inside[r.id]) return std::nullopt;
     if (ends[r.id].links.empty()) return std::vector<Value>(1);
