@@ -188,7 +188,8 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
   for (const auto& type : targets.weights) weights += type ? fmt::format(" {}", *type) : " none";
   const std::string key = fmt::format("{} {} {} weighted{} {}x{} {} {}", static_cast<int>(mode),
                                       batch, fmt::join(targets.y, " "), weights, config.replicas,
-                                      thread_count(), config.winograd, config.tune);
+                                      config.threads > 0 ? config.threads : thread_count(),
+                                      config.winograd, config.tune);
   if (const auto found = compiled_.find(key); found != compiled_.end()) return found->second;
 
   const auto trace = [&](Graph& graph, const Slice& slice) {
@@ -200,9 +201,11 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                                  [&](const auto& output) { return loss_of(output).whole_batch; });
   const std::size_t replicas =
       whole ? 1 : std::min(config.replicas, static_cast<std::size_t>(batch));
-  Compiled result{
-      compile_batch(batch, trace, variables_,
-                    {.replicas = replicas, .winograd = config.winograd, .tune = config.tune})};
+  Compiled result{compile_batch(batch, trace, variables_,
+                                {.replicas = replicas,
+                                 .most_threads = config.threads,
+                                 .winograd = config.winograd,
+                                 .tune = config.tune})};
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     result.x.push_back(input_of(result.executable, feed_name("x", x_names, i)));
   }

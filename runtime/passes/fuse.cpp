@@ -38,6 +38,9 @@ struct Fused {
     }
     return values;
   }
+  double flops(std::span<const Type> in) const {
+    return chain[0].op.flops(in.first(chain[0].operands.size()));
+  }
   void lower(Lowering& l) const {
     std::optional<std::size_t> scale, bias;
     std::size_t riders = 1;
