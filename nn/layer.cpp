@@ -81,7 +81,12 @@ Tensor Scope::initial(const std::string& name, const Shape& shape,
                       const Initializer& initializer) const {
   const Type type{DType::f32, shape};
   Random random(trace_->seed, name);
-  Tensor first = initializer(shape, random);
+  Tensor first;
+  try {
+    first = initializer(shape, random);
+  } catch (const MemoryError& error) {
+    fail<MemoryError>("weight \"{}\": {}", name, error.what());
+  }
   if (first.type() != type) {
     fail<ShapeError>("initializer \"{}\": \"{}\" is {}, but it returned {}", initializer.name, name,
                      type, first.type());

@@ -13,6 +13,7 @@
 #include "runtime/executable_impl.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/run_mode.hpp"
 #include "runtime/tuning.hpp"
 #include "runtime/variable_store.hpp"
 
@@ -29,7 +30,8 @@ double seconds(std::chrono::steady_clock::duration d) {
 
 Instance::Instance(const Plan& plan, const Variables& variables, Tensor kept)
     : plan_(plan),
-      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}}),
+      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}},
+             "compile: the arena of a program"),
       kept_(std::move(kept)),
       stream_(onednn::engine()) {
   const std::size_t step_count = plan.steps.size(), buffer_count = plan.buffers.size();
@@ -125,6 +127,9 @@ void Instance::execute(std::size_t s) {
   const auto status =
       dnnl_primitive_execute(step.primitive.get(), stream_.get(),
                              static_cast<int>(bound.arguments.size()), bound.arguments.data());
+  if (status == dnnl_out_of_memory) {
+    fail<MemoryError>("run: there is no memory for {} ({})", step.label, step.detail);
+  }
   if (status != dnnl_success) {
     fail("run: {} ({}) failed in oneDNN with status {}", step.label, step.detail,
          static_cast<int>(status));
@@ -163,7 +168,8 @@ Executable::Impl::Impl(Parts p, Variables v)
     : parts(std::move(p)), plan(parts.plans.front()), variables(std::move(v)) {
   std::vector<Tensor> kept;
   for (const Plan& each : parts.plans) {
-    kept.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}});
+    kept.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}},
+                      "compile: what a program keeps between runs");
     auto& sums = sums_.emplace_back();
     for (std::size_t s = 0; s < each.steps.size(); ++s) {
       if (each.steps[s].all_reduce) sums.push_back(s);
@@ -178,6 +184,7 @@ Executable::Impl::Impl(Parts p, Variables v)
       return variables.store().find(each.buffers[id].name);
     };
     for (const Step& step : each.steps) {
+      blocks_signals_ |= step.primitive && onednn::corrupts_below_stack(step.detail);
       if (!step.once) continue;
       has_prologue_ = true;
       for (const BufferId id : step.reads) {
@@ -335,6 +342,7 @@ void Executable::Impl::run_prologue() {
 }
 
 void Executable::Impl::run(const std::function<void(std::size_t)>* prepare) {
+  const RunMode mode(parts.threads, blocks_signals_);
   run_prologue();
   for (VariableStore::Entry* entry : updated_) ++entry->version;
   if (team_) {
@@ -358,10 +366,14 @@ void Executable::Impl::bind_own_tensors() {
 
 void Executable::Impl::make_own_tensors() {
   if (inputs.empty()) {
-    for (std::size_t i = 0; i < plan.feeds.size(); ++i) inputs.emplace_back(feed_type(i));
+    for (std::size_t i = 0; i < plan.feeds.size(); ++i) {
+      inputs.emplace_back(feed_type(i), fmt::format("run: input \"{}\"", plan.feeds[i]));
+    }
   }
   if (outputs.empty()) {
-    for (std::size_t i = 0; i < plan.result_types.size(); ++i) outputs.emplace_back(result_type(i));
+    for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
+      outputs.emplace_back(result_type(i), fmt::format("run: output {}", i));
+    }
   }
 }
 

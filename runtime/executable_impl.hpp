@@ -127,6 +127,7 @@ struct Executable::Impl {
   std::vector<Watched> watched_;
   std::vector<VariableStore::Entry*> updated_;
   bool has_prologue_ = false, prologue_ran_ = false;
+  bool blocks_signals_ = false;  // while it runs: onednn::corrupts_below_stack
 
   std::vector<std::unique_ptr<Instance>> instances_;  // one a replica
   std::vector<std::vector<std::size_t>> sums_;        // by plan, its steps that are sums

@@ -4,9 +4,13 @@
 
 #include <chrono>
 #include <map>
+#include <system_error>
 
+#include "graph/error.hpp"
 #include "runtime/config.hpp"
+#include "runtime/denormals.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/signals.hpp"
 
 namespace weft {
 namespace {
@@ -74,10 +78,21 @@ std::vector<int> allowed_cores() {
 
 Team::Team(std::size_t replicas, bool pin) : replicas_(replicas) {
   if (pin) cores_ = allowed_cores();
-  for (std::size_t r = 1; r < replicas; ++r) threads_.emplace_back([this, r] { serve(r); });
+  const SignalsBlocked blocked;  // the threads inherit it
+  try {
+    for (std::size_t r = 1; r < replicas; ++r) threads_.emplace_back([this, r] { serve(r); });
+  } catch (const std::system_error& error) {
+    close();
+    fail<MemoryError>(
+        "team: the system starts no more than {} of {} threads ({}): allow more, or compute with "
+        "fewer (set_threads, WEFT_THREADS)",
+        threads_.size() + 1, replicas, error.code().message());
+  }
 }
 
-Team::~Team() {
+Team::~Team() { close(); }
+
+void Team::close() {
   closing_ = true;
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
@@ -100,6 +115,7 @@ std::span<const int> Team::cores_of(std::size_t replica) const {
 }
 
 void Team::serve(std::size_t replica) {
+  const FlushDenormals flush;  // these threads run steps and nothing else
   std::uint32_t seen = 0;
   for (;;) {
     wait_while(started_, seen);

@@ -42,6 +42,7 @@ class Team {
   struct Interrupted {};  // thrown out of barrier() when another replica has failed
 
   void serve(std::size_t replica);
+  void close();
   void work_as(std::size_t replica);
   /// The cores of a replica; none: any.
   std::span<const int> cores_of(std::size_t replica) const;

@@ -28,7 +28,9 @@ class VariableStore {
   VariableStore& operator=(const VariableStore& other);
 
   Entry* find(const std::string& name);
-  Entry& add(const std::string& name, const Type& type) { return add(name, Tensor(type)); }
+  Entry& add(const std::string& name, const Type& type) {
+    return add(name, Tensor(type, "variable \"" + name + '"'));
+  }
   /// A row-major one, on this memory.
   Entry& add(const std::string& name, Tensor memory);
   /// The name stands for an entry of `other`, which both stores keep from now on.
