@@ -7,21 +7,19 @@
 
 namespace weft {
 
-/// Holds for the calling thread, and for the OpenMP threads that its primitives will use, as long
-/// as this lives. Threads of a Team are so from their beginning.
+/// Holds for the calling thread as long as this lives. The OpenMP threads that its primitives use
+/// are brought into the same mode once, and stay so: a meeting of all of them at each run would
+/// cost more than a small step. Threads of a Team are so from their beginning.
 class RunMode {
  public:
   /// threads        that primitives may use, with the calling one
   /// block_signals  does any step leave no stack for a handler?
   RunMode(int threads, bool block_signals);
-  ~RunMode();
   RunMode(const RunMode&) = delete;
   RunMode& operator=(const RunMode&) = delete;
 
  private:
-  const int threads_;
-  const SignalsBlocked signals_;  // first, so that threads that OpenMP starts now have it, too
-  const std::uint64_t before_ = FlushDenormals::bits() & FlushDenormals::flush;
+  const SignalsBlocked signals_;  // first: threads that OpenMP starts during the run inherit both
   const FlushDenormals flush_;
 };
 
