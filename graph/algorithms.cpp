@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
-#include <boost/graph/depth_first_search.hpp>
 #include <boost/graph/dominator_tree.hpp>
 #include <boost/graph/reverse_graph.hpp>
 #include <boost/graph/topological_sort.hpp>
@@ -13,18 +12,24 @@
 
 namespace weft {
 
+// Inputs stand before their users, so one way back finds all.
 std::vector<bool> reachable(const Graph& graph, const std::vector<Value>& outputs) {
-  const auto upward = boost::make_reverse_graph(graph);
-  std::vector<boost::default_color_type> colors(graph.size(), boost::white_color);
-  const auto color_map = boost::make_iterator_property_map(
-      colors.begin(), boost::typed_identity_property_map<NodeId>{});
-  for (const Value& output : outputs) {
-    if (colors[output.node()] != boost::white_color) continue;
-    boost::depth_first_visit(upward, output.node(), boost::default_dfs_visitor{}, color_map);
+  std::vector<bool> needed(graph.size());
+  for (const Value& output : outputs) needed[output.node()] = true;
+  for (NodeId id = static_cast<NodeId>(graph.size()); id-- > 0;) {
+    if (!needed[id]) continue;
+    for (const Value& input : graph[id].inputs) needed[input.node()] = true;
   }
-  std::vector<bool> result(graph.size());
-  for (std::size_t i = 0; i < colors.size(); ++i) result[i] = colors[i] != boost::white_color;
-  return result;
+  return needed;
+}
+
+OutputSet::OutputSet(const std::vector<Value>& outputs) {
+  for (const Value& output : outputs) sorted_.emplace_back(output.node(), output.port());
+  std::sort(sorted_.begin(), sorted_.end());
+}
+
+bool OutputSet::contains(Value value) const {
+  return std::binary_search(sorted_.begin(), sorted_.end(), std::pair(value.node(), value.port()));
 }
 
 std::vector<std::size_t> topological_order(

@@ -1,7 +1,9 @@
 // What Boost.Graph finds out about a graph. Every result is a table indexed by node.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.hpp"
@@ -10,6 +12,16 @@ namespace weft {
 
 /// Which nodes the outputs need, themselves included.
 std::vector<bool> reachable(const Graph& graph, const std::vector<Value>& outputs);
+
+/// Which values are outputs, for passes that ask this of every node.
+class OutputSet {
+ public:
+  explicit OutputSet(const std::vector<Value>& outputs);
+  bool contains(Value value) const;
+
+ private:
+  std::vector<std::pair<NodeId, std::uint32_t>> sorted_;  // node and port
+};
 
 /// An order in which every node comes after its inputs. A Graph is always in such an order; an
 /// imported list of edges is not.

@@ -28,6 +28,9 @@ struct GradientError : Error {
 struct CompileError : Error {
   using Error::Error;
 };  ///< a graph that cannot be made to run
+struct MemoryError : Error {
+  using Error::Error;
+};  ///< no memory for a tensor or a plan, or no thread to be had
 struct IoError : Error {
   using Error::Error;
 };  ///< a file that is missing, damaged or foreign

@@ -78,8 +78,22 @@ std::vector<Value> Graph::apply(Op op, std::vector<Value> inputs) {
   } catch (const TypeError& error) {
     throw TypeError(with_name(error.what(), op.name(), storage_->scope));
   }
+  return append(std::move(op), std::move(inputs), std::move(outputs));
+}
+
+std::vector<Value> Graph::copy(const Node& node, std::vector<Value> inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!owns(inputs[i]) || inputs[i].type() != node.inputs[i].type()) {
+      return apply(node.op, std::move(inputs));
+    }
+  }
+  return append(node.op, std::move(inputs), node.outputs);
+}
+
+std::vector<Value> Graph::append(Op op, std::vector<Value> inputs, std::vector<Type> outputs) {
   const auto id = static_cast<NodeId>(storage_->nodes.size());
   std::vector<Value> values;
+  values.reserve(outputs.size());
   for (std::uint32_t port = 0; port < outputs.size(); ++port) {
     values.push_back(Value(storage_.get(), id, port));
   }

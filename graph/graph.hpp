@@ -43,6 +43,9 @@ class Graph {
   /// Infers, checks and appends. Throws what the op's `infer` throws, and Error for inputs of
   /// another graph.
   std::vector<Value> apply(Op op, std::vector<Value> inputs);
+  /// Appends the op of a node of another graph, on inputs of this one. Where they are of the same
+  /// types as that node's, nothing is inferred again.
+  std::vector<Value> copy(const Node& node, std::vector<Value> inputs);
 
   std::size_t size() const noexcept;
   const Node& operator[](NodeId id) const;
@@ -55,6 +58,7 @@ class Graph {
 
  private:
   friend class NameScope;
+  std::vector<Value> append(Op op, std::vector<Value> inputs, std::vector<Type> outputs);
   std::unique_ptr<GraphStorage> storage_;
 };
 

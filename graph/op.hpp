@@ -97,6 +97,9 @@ constexpr Field<T, M> field(std::string_view name, M T::*member) {
 ///   void ride(Epilogue&, std::size_t input)               appends itself to that producer's step
 ///   bool adds()                                           is input 0 + input 1, broadcast
 ///   bool multiplies()                                     is input 0 * input 1, broadcast
+///   double flops(std::span<const Type>)                   multiplications and additions, of an op
+///                                                         that does many for each number: it
+///                                                         decides how many threads are worth it
 ///   std::optional<std::size_t> channel_sum(std::size_t i, const Type& type)
 ///                                                         the output that is input i, which is of
 ///                                                         that type, summed over all axes but the
@@ -140,6 +143,7 @@ struct OpConcept {
   virtual void ride(Epilogue&, std::size_t) const = 0;
   virtual bool adds() const = 0;
   virtual bool multiplies() const = 0;
+  virtual double flops(std::span<const Type>) const = 0;
   virtual std::optional<std::size_t> channel_sum(std::size_t, const Type&) const = 0;
 };
 
@@ -179,6 +183,7 @@ class Op {
   void ride(Epilogue& epilogue, std::size_t input) const { self_->ride(epilogue, input); }
   bool adds() const { return self_->adds(); }
   bool multiplies() const { return self_->multiplies(); }
+  double flops(std::span<const Type> inputs) const { return self_->flops(inputs); }
   std::optional<std::size_t> channel_sum(std::size_t input, const Type& type) const {
     return self_->channel_sum(input, type);
   }
@@ -386,6 +391,13 @@ struct OpModel final : OpConcept {
       return op.multiplies();
     } else {
       return false;
+    }
+  }
+  double flops(std::span<const Type> inputs) const override {
+    if constexpr (requires { op.flops(inputs); }) {
+      return op.flops(inputs);
+    } else {
+      return 0;
     }
   }
   std::optional<std::size_t> channel_sum(std::size_t input, const Type& type) const override {

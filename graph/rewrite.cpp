@@ -23,11 +23,12 @@ Program rewrite(const std::vector<Value>& outputs, const Rule& rule) {
     if (!needed[id]) continue;
     const Node& node = from[id];
     std::vector<Value> inputs;
+    inputs.reserve(node.inputs.size());
     for (const Value& input : node.inputs) inputs.push_back(lookup(input));
     if (auto replaced = rule({node, id, inputs, result.graph, lookup, move})) {
       moved[id] = std::move(*replaced);
     } else {
-      moved[id] = result.graph.apply(node.op, std::move(inputs));
+      moved[id] = result.graph.copy(node, std::move(inputs));
     }
     if (!node.name.empty() && moved[id][0] && moved[id][0].name().empty()) {
       moved[id][0].named(node.name);

@@ -18,13 +18,16 @@ namespace {
 constexpr std::size_t cache_line = 64;  // and the widest vector register
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-std::shared_ptr<std::byte> allocate(std::size_t bytes) {
+std::shared_ptr<std::byte> allocate(std::size_t bytes, const Type& type, std::string_view what) {
   // Large pages for large tensors: loops over several of them otherwise spend much of their time
   // on finding the next small page, where hardware stops to prefetch.
   const bool is_large = bytes >= 2 * huge_page;
   const std::align_val_t alignment{is_large ? huge_page : cache_line};
-  auto* memory =
-      static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment));
+  auto* memory = static_cast<std::byte*>(
+      ::operator new(std::max<std::size_t>(bytes, 1), alignment, std::nothrow));
+  if (memory == nullptr) {
+    fail<MemoryError>("{}: there is no memory for {}, which takes {} bytes", what, type, bytes);
+  }
 #if defined(__linux__)
   // Advice: where it is not taken, nothing is lost but time.
   if (is_large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
@@ -35,7 +38,8 @@ std::shared_ptr<std::byte> allocate(std::size_t bytes) {
 
 }  // namespace
 
-Tensor::Tensor(const Type& type) : type_(type), memory_(allocate(type.bytes())) {}
+Tensor::Tensor(const Type& type, std::string_view what)
+    : type_(type), memory_(allocate(type.bytes(), type, what)) {}
 
 Tensor Tensor::full(const Shape& shape, float value) {
   Tensor result(Type{DType::f32, shape});

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "graph/shape.hpp"
@@ -18,8 +19,10 @@ namespace weft {
 class Tensor {
  public:
   Tensor() = default;
-  /// Memory for a tensor of this type, all zero bytes. Throws std::bad_alloc.
-  explicit Tensor(const Type& type);
+  /// Memory for a tensor of this type, all zero bytes.
+  ///   what    it is for, for the message: "variable \"dense/kernel\""
+  ///   throws  MemoryError if there is not so much
+  explicit Tensor(const Type& type, std::string_view what = "tensor");
   /// A tensor of the given numbers in row-major order. Throws ShapeError if their count is wrong.
   template <class T>
   static Tensor of(const Shape& shape, std::span<const T> values);

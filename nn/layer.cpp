@@ -1,6 +1,5 @@
 #include "nn/layer.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -10,6 +9,11 @@
 #include "runtime/fork.hpp"
 
 namespace weft::nn {
+namespace {
+
+std::pair<NodeId, std::uint32_t> key_of(Value value) { return {value.node(), value.port()}; }
+
+}  // namespace
 
 Value Scope::parameter(std::string_view name, const Shape& shape, const Initializer& initializer,
                        const Regularizer& regularizer, const Constraint& constraint) {
@@ -50,10 +54,8 @@ Value Scope::weight(std::string_view name, const Shape& shape, bool is_parameter
           weight.name, weight.value.type(), shape);
     }
     // A second call of a layer finds what the first one left.
-    const auto update =
-        std::find_if(trace_->updates.begin(), trace_->updates.end(),
-                     [&](const Update& earlier) { return earlier.variable == weight.value; });
-    return update == trace_->updates.end() ? weight.value : update->next;
+    const auto update = trace_->update_of.find(key_of(weight.value));
+    return update == trace_->update_of.end() ? weight.value : trace_->updates[update->second].next;
   }
   // Models in several threads may call the layer for the first time at once.
   const Section section(Section::Kind::compile);
@@ -83,7 +85,12 @@ Tensor Scope::initial(const std::string& name, const Shape& shape,
                       const Initializer& initializer) const {
   const Type type{DType::f32, shape};
   Random random(trace_->seed, name);
-  Tensor first = initializer(shape, random);
+  Tensor first;
+  try {
+    first = initializer(shape, random);
+  } catch (const MemoryError& error) {
+    fail<MemoryError>("weight \"{}\": {}", name, error.what());
+  }
   if (first.type() != type) {
     fail<ShapeError>("initializer \"{}\": \"{}\" is {}, but it returned {}", initializer.name, name,
                      type, first.type());
@@ -102,13 +109,17 @@ void Scope::update_uniform(Value state, Value next) {
                      next.type());
   }
   if (!training()) return;
-  for (Update& earlier : trace_->updates) {
-    if (earlier.next == state) {
-      earlier.next = next;
-      return;
-    }
+  std::size_t place = trace_->updates.size();
+  if (const auto earlier = trace_->update_to.find(key_of(state));
+      earlier != trace_->update_to.end()) {
+    place = earlier->second;
+    trace_->update_to.erase(earlier);
+    trace_->updates[place].next = next;
+  } else {
+    trace_->updates.push_back({state, next});
+    trace_->update_of.emplace(key_of(state), place);
   }
-  trace_->updates.push_back({state, next});
+  trace_->update_to.emplace(key_of(next), place);
 }
 
 void Scope::add_loss(Value loss) {

@@ -71,6 +71,9 @@ struct Trace {
   const std::map<const void*, bool>* trainable = nullptr;
   /// Where a weight is in `weights`, by the set of variables it lives in and its name there.
   std::map<std::pair<const void*, std::string>, std::size_t> index{};
+  /// Where an update that a layer made is in `updates`: by the node and port of the variable, and
+  /// of what it will be.
+  std::map<std::pair<NodeId, std::uint32_t>, std::size_t> update_of{}, update_to{};
 };
 
 /// A layer's view of the trace: names that it gives are below its own, "conv2d/kernel".

@@ -38,6 +38,9 @@ struct ModelConfig {
   /// 0: what suits the batch and the threads at hand (compile_batch in runtime/compile.hpp).
   /// A loss that compares samples with one another (Loss::whole_batch) trains as one.
   std::size_t replicas = 0;
+  /// How many threads its steps may use, for all slices together. 0: thread_count(). Fewer are used
+  /// where the work is not worth so many.
+  int threads = 0;
   bool winograd = true;  ///< CompileOptions::winograd
   bool tune = false;     ///< CompileOptions::tune
 };

@@ -63,10 +63,13 @@ std::vector<std::size_t> Network::owners(const Trace& trace) const {
 }
 
 void Network::append(const Layer& layer) {
-  const auto known = std::find_if(layers.begin(), layers.end(),
-                                  [&](const Member& member) { return member.layer == layer; });
-  const auto index = static_cast<std::size_t>(known - layers.begin());
-  if (known == layers.end()) {
+  if (places.size() != layers.size()) {
+    places.clear();
+    for (std::size_t i = 0; i < layers.size(); ++i) places.emplace(layers[i].layer.identity(), i);
+  }
+  const auto [known, is_new] = places.try_emplace(layer.identity(), layers.size());
+  const std::size_t index = known->second;
+  if (is_new) {
     if (!layer.name().empty() && !names.take(layer.name())) {
       fail<ArgumentError>("add: a layer named \"{}\" is there already", layer.name());
     }
@@ -103,6 +106,7 @@ void Network::collect_trainable(std::map<const void*, bool>& trainable) const {
 
 Network Network::clone(Clones& clones) const {
   Network copy = *this;
+  copy.places.clear();
   for (Member& member : copy.layers) {
     const void* identity = member.layer.identity();
     if (const auto found = clones.find(identity); found != clones.end()) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "nn/layers.hpp"
@@ -39,6 +40,8 @@ struct Network {
   std::vector<Call> calls;     ///< each behind those that it needs
   std::vector<Source> outputs;
   UniqueNames names;  ///< of inputs and layers
+  /// Where a layer is in `layers`, by identity; append() makes it anew if its size is another.
+  std::unordered_map<const void*, std::size_t> places{};
 
   /// Appends all calls to the inputs' graph, in scopes named after the layers; returns outputs.
   ///   throws  ArgumentError for another number of inputs, and for a layer of several outputs where

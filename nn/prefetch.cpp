@@ -1,9 +1,12 @@
 #include "nn/prefetch.hpp"
 
 #include <algorithm>
+#include <system_error>
 
+#include "graph/error.hpp"
 #include "nn/shapes.hpp"
 #include "runtime/fork.hpp"
+#include "runtime/signals.hpp"
 
 namespace weft::nn {
 
@@ -27,7 +30,14 @@ Prefetcher::Prefetcher(std::vector<Column> columns, std::span<const std::int64_t
       shared_(std::make_unique<Shared>(static_cast<std::size_t>(ahead) + 1)),
       forks_(fork_count()) {
   const auto most = std::min<std::int64_t>(threads, batches_);
-  for (std::int64_t i = 0; i < most; ++i) threads_.emplace_back([this] { work(); });
+  const SignalsBlocked blocked;  // the threads inherit it
+  try {
+    for (std::int64_t i = 0; i < most; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    if (!threads_.empty()) return;  // fewer do it, too
+    fail<MemoryError>("prefetch: the system starts no thread ({}): allow more, or do without",
+                      error.code().message());
+  }
 }
 
 Prefetcher::~Prefetcher() {

@@ -204,7 +204,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                     std::move(targets.y),
                     std::move(targets.weights),
                     config.replicas,
-                    thread_count(),
+                    config.threads > 0 ? config.threads : thread_count(),
                     config.winograd,
                     config.tune};
   if (auto step = find_compiled(key)) return step;
@@ -260,11 +260,13 @@ std::shared_ptr<Model::Compiled> Model::compile_step(const StepKey& key) {
                                  [&](const auto& output) { return loss_of(output).whole_batch; });
   const std::size_t replicas =
       whole ? 1 : std::min(key.replicas, static_cast<std::size_t>(key.batch));
-  auto step = std::make_shared<Compiled>(Compiled{
-      .key = key,
-      .executable =
-          compile_batch(key.batch, trace, variables_,
-                        {.replicas = replicas, .winograd = key.winograd, .tune = key.tune})});
+  auto step =
+      std::make_shared<Compiled>(Compiled{.key = key,
+                                          .executable = compile_batch(key.batch, trace, variables_,
+                                                                      {.replicas = replicas,
+                                                                       .most_threads = key.threads,
+                                                                       .winograd = key.winograd,
+                                                                       .tune = key.tune})});
   const auto place = [&](const std::string& name) { return place_of(step->executable, name); };
   for (std::size_t i = 0; i < x_names.size(); ++i) {
     step->x.push_back(place(feed_name("x", x_names, i)));

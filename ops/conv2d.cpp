@@ -45,6 +45,12 @@ struct Geometry {
     }
   }
 
+  /// Of conv2d and its gradients alike: each output takes a product with each number of its kernel.
+  static double flops_of(const Shape& kernel, const Shape& y) {
+    const auto size = [](std::int64_t n) { return static_cast<double>(n); };
+    return 2 * size(y.elements()) * size(kernel[0]) * size(kernel[1]) * size(kernel[2]);
+  }
+
   /// The type rule of conv2d; `name` is whose inputs they are.
   Shape output(std::string_view name, const Shape& x, const Shape& kernel) const {
     check_options(name);
@@ -343,6 +349,7 @@ struct Conv2dInputGrad : Geometry {    // (dy, kernel) -> dx
     if (dy.elements() > 0 && kernel.elements() > 0) return std::nullopt;
     return zeros(in[0], {dy[0], height, width, kernel[2] * groups});
   }
+  double flops(std::span<const Type> in) const { return flops_of(in[1].shape, in[0].shape); }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1));
     const Type &dx_type = l.output(0), &dy_type = l.input(0);
@@ -403,6 +410,9 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
   std::optional<Joined> join(std::span<const Value> in, const OnlyHere& only_here) const {
     return join_conv2d_kernel_grad(in[0], in[1], {kernel_height, kernel_width}, options(),
                                    only_here);
+  }
+  double flops(std::span<const Type> in) const {
+    return flops_of(kernel_of(in[0].shape, in[1].shape), in[1].shape);
   }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.output(0));
@@ -467,6 +477,7 @@ struct Conv2d : Geometry {
     if (!op) return std::nullopt;
     return apply(*op, {in[0].inputs()[0], in[1]});
   }
+  double flops(std::span<const Type> in) const { return flops_of(in[1].shape, infer(in)[0].shape); }
   void lower(Lowering& l) const {
     const Layout kernel = kernel_names(l.input(1)), x = image_names(l.input(0));
     const Layout y_names = image_names(l.output(0));

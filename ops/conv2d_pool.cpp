@@ -169,6 +169,11 @@ struct Conv2dMaxPool2d : Geometry {  // (x, kernel[, bias]) -> y, index
     y = max_pool2d(y);
     return {y, Graph::of(y).value(y.node(), 1)};
   }
+  double flops(std::span<const Type> in) const {
+    const Sizes s(*this, in[0].shape, in[1].shape);
+    constexpr double window = 4;  // places, of which one is kept
+    return 2 * window * static_cast<double>(s.taps() * pooled(in[0].shape, in[1].shape).elements());
+  }
   void lower(Lowering& l) const {
     const Sizes s(*this, l.input(0).shape, l.input(1).shape);
     std::vector<Operand> reads{l.read_row_major(0), l.read_row_major(1)};
@@ -243,6 +248,10 @@ struct Conv2dMaxPool2dKernelGrad : Geometry {  // (x, index, dy or (y, dy)) -> d
     const Value spread = max_pool2d_grad(in[1], dy, conv);
     const Value dkernel = conv2d_kernel_grad(in[0], spread, {kernel, kernel}, options());
     return {dkernel, Graph::of(dkernel).value(dkernel.node(), 1)};
+  }
+  double flops(std::span<const Type> in) const {
+    const std::int64_t taps = kernel * kernel * in[0].shape[3];
+    return 2 * static_cast<double>(taps) * static_cast<double>(in[2].shape.elements());
   }
   void lower(Lowering& l) const {
     const Sizes s(*this, l.input(0).shape, l.output(0).shape);

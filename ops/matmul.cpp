@@ -104,6 +104,11 @@ struct Matmul {
     return at;
   }
 
+  double flops(std::span<const Type> in) const {
+    const double inner = static_cast<double>(columns(in[0].shape, ta));
+    return 2 * inner * static_cast<double>(infer(in)[0].shape.elements());
+  }
+
   void lower(Lowering& l) const {
     const bool flat = l.input(0).shape.rank() == 2 && l.input(1).shape.rank() == 2;
     const bool plain = !l.has_epilogue() && !l.bias();

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 #include <limits>
+#include <new>
 #include <optional>
 #include <set>
 
@@ -19,12 +20,14 @@
 #include "runtime/config.hpp"
 #include "runtime/executable_impl.hpp"
 #include "runtime/fork.hpp"
+#include "runtime/limits.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
 #include "runtime/passes/passes.hpp"
 #include "runtime/split.hpp"
 #include "runtime/threads.hpp"
 #include "runtime/variable_store.hpp"
+#include "runtime/work.hpp"
 
 namespace weft {
 namespace {
@@ -90,11 +93,19 @@ struct Planned {
   Program program;  // after the passes
   Plan plan;
   std::set<std::string> unused_inputs;
+  int threads = 1;  // within its primitives
 };
+
+int threads_at_hand(const CompileOptions& options) {
+  return options.most_threads > 0 ? options.most_threads : thread_count();
+}
 
 /// sibling: the plan for slices of another size, if there is one already.
 Planned plan_graph(const Traced& traced, VariableStore& variables, const CompileOptions& options,
                    const Split& split, std::size_t number, const Plan* sibling = nullptr) {
+  if (options.most_threads < 0) {
+    fail<CompileError>("compile: there cannot be {} threads at hand", options.most_threads);
+  }
   if (options.threads < 0) {
     fail<CompileError>("compile: there cannot be {} threads in a replica", options.threads);
   }
@@ -123,19 +134,21 @@ Planned plan_graph(const Traced& traced, VariableStore& variables, const Compile
     if (options.watch) options.watch(pass.name, program);
   }
   Plan plan;
-  onednn::try_to("compile", [&] {
+  const int worth = options.threads > 0 ? split.threads : threads_worth(program, split.threads);
+  const int threads = threads_to_be_had(worth);
+  {
     // Primitives are made for the number of threads that will run them.
-    const ThreadCount threads(split.threads);
+    const ThreadCount count(threads);
     plan = lower(program, traced.outputs.size(), variables, split.replicas,
                  {.winograd = options.winograd, .tune = options.tune}, sibling);
-  });
+  }
   plan = plan_memory(replicate(prologue(std::move(plan))));
   plan.node_count = program.graph.size();
   plan.fused_count = options.fuse ? unfused - program.graph.size() : 0;
 
   std::set<std::string> unused = input_names(Graph::of(wanted[0]));
   for (const std::string& feed : plan.feeds) unused.erase(feed);
-  return {std::move(program), std::move(plan), std::move(unused)};
+  return {std::move(program), std::move(plan), std::move(unused), threads};
 }
 
 /// Numbers compiles and tells of them, where WEFT_DEBUG asks for it.
@@ -162,19 +175,17 @@ class Telling {
 };
 
 Executable assemble(std::vector<Plan> plans, std::size_t larger, std::set<std::string> unused,
-                    const Variables& variables, const CompileOptions& options, const Split& split) {
-  return onednn::try_to("compile", [&] {
-    return Executable(std::make_shared<Executable::Impl>(
-        Parts{std::move(plans), larger, split.threads, options.check_numbers || config().debug >= 4,
-              options.poison, std::move(unused)},
-        variables));
-  });
+                    const Variables& variables, const CompileOptions& options, int threads) {
+  return Executable(std::make_shared<Executable::Impl>(
+      Parts{std::move(plans), larger, threads, options.check_numbers || config().debug >= 4,
+            options.poison, std::move(unused)},
+      variables));
 }
 
 /// As options say, or else `replicas` of them and their part of the threads at hand.
 Split split_from(const CompileOptions& options, std::size_t replicas) {
   if (options.replicas > 0) replicas = options.replicas;
-  const int threads = thread_count() / static_cast<int>(replicas);
+  const int threads = threads_at_hand(options) / static_cast<int>(replicas);
   return {replicas, options.threads > 0 ? options.threads : std::max(threads, 1)};
 }
 
@@ -205,11 +216,16 @@ std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& tra
                                         const Variables& variables, const CompileOptions& options,
                                         const Split& split) {
   const Telling tell;
-  const auto plan_slice = [&](std::size_t replica, const Plan* sibling) {
+  const auto plan_slice = [&](std::size_t replica, const Planned* sibling) {
+    // All replicas have as many threads as the first.
+    CompileOptions own = options;
+    if (sibling != nullptr) own.threads = sibling->threads;
+    const Split share{split.replicas, sibling != nullptr ? sibling->threads : split.threads};
     Graph graph;
     const Slice slice{slice_of(rows, split.replicas, replica).count, rows, split.replicas};
     const Traced traced = trace(graph, slice);
-    Planned planned = plan_graph(traced, variables.store(), options, split, tell.number, sibling);
+    Planned planned = plan_graph(traced, variables.store(), own, share, tell.number,
+                                 sibling == nullptr ? nullptr : &sibling->plan);
     find_rows(planned.plan, slice, trace);
     return planned;
   };
@@ -219,7 +235,7 @@ std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& tra
   if (larger == 0) {
     plans.push_back(std::move(first.plan));
   } else {
-    Planned second = plan_slice(split.replicas - 1, &first.plan);
+    Planned second = plan_slice(split.replicas - 1, &first);
     if (const auto why = disagreement(first.program, first.plan, second.program, second.plan)) {
       if (config().debug >= 1) {
         std::cerr << fmt::format(
@@ -233,7 +249,7 @@ std::optional<Executable> compile_split(std::int64_t rows, const TraceSlice& tra
     plans.push_back(std::move(second.plan));
   }
   return tell(assemble(std::move(plans), larger == 0 ? split.replicas : larger,
-                       std::move(first.unused_inputs), variables, options, split));
+                       std::move(first.unused_inputs), variables, options, first.threads));
 }
 
 /// Names a program for as long as the process lives: what it computes, on how many threads.
@@ -263,11 +279,11 @@ double measure(std::int64_t rows, const TraceSlice& trace, const Variables& vari
 Split choose_split(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
                    const CompileOptions& options) {
   if (options.replicas > 0 || options.threads != 0) {
-    const std::int64_t replicas = thread_count() / std::max(options.threads, 1);
+    const std::int64_t replicas = threads_at_hand(options) / std::max(options.threads, 1);
     return split_from(options,
                       static_cast<std::size_t>(std::clamp<std::int64_t>(replicas, 1, rows)));
   }
-  const int threads = thread_count();
+  const int threads = threads_at_hand(options);
   const auto candidates = suitable_splits(rows, threads);
   if (candidates.size() == 1) return candidates[0];
   return fastest(measuring_key(rows, trace, threads), candidates, [&](const Split& split) {
@@ -275,11 +291,20 @@ Split choose_split(std::int64_t rows, const TraceSlice& trace, const Variables& 
   });
 }
 
-}  // namespace
-
-Executable compile(const std::vector<Value>& outputs, const Variables& variables,
-                   const CompileOptions& options) {
+/// What oneDNN throws is an Error here, and so is memory that is short outside of tensors.
+template <class Make>
+Executable at_the_border(Make make) {
   const Section section(Section::Kind::compile);
+  expect_room();
+  try {
+    return onednn::try_to("compile", make);
+  } catch (const std::bad_alloc&) {
+    fail<MemoryError>("compile: there is not enough memory for the program's plan");
+  }
+}
+
+Executable compile_whole(const std::vector<Value>& outputs, const Variables& variables,
+                         const CompileOptions& options) {
   const Telling tell;
   const Split split = split_from(options, 1);
   Planned planned =
@@ -287,7 +312,24 @@ Executable compile(const std::vector<Value>& outputs, const Variables& variables
   std::vector<Plan> plans;
   plans.push_back(std::move(planned.plan));
   return tell(assemble(std::move(plans), split.replicas, std::move(planned.unused_inputs),
-                       variables, options, split));
+                       variables, options, planned.threads));
+}
+
+Executable compile_any(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
+                       const CompileOptions& options) {
+  const Split split = choose_split(rows, trace, variables, options);
+  if (auto executable = compile_split(rows, trace, variables, options, split)) {
+    return std::move(*executable);
+  }
+  const Split whole{1, static_cast<int>(split.replicas) * split.threads};
+  return std::move(*compile_split(rows, trace, variables, options, whole));
+}
+
+}  // namespace
+
+Executable compile(const std::vector<Value>& outputs, const Variables& variables,
+                   const CompileOptions& options) {
+  return at_the_border([&] { return compile_whole(outputs, variables, options); });
 }
 
 Executable compile(const std::vector<Value>& outputs, const CompileOptions& options) {
@@ -296,18 +338,12 @@ Executable compile(const std::vector<Value>& outputs, const CompileOptions& opti
 
 Executable compile_batch(std::int64_t rows, const TraceSlice& trace, const Variables& variables,
                          const CompileOptions& options) {
-  const Section section(Section::Kind::compile);
   if (rows < 1) fail<CompileError>("compile: a batch needs at least one row, not {}", rows);
   if (options.replicas > static_cast<std::size_t>(rows)) {
     fail<CompileError>("compile: a batch of {} rows cannot be cut among {} replicas", rows,
                        options.replicas);
   }
-  const Split split = choose_split(rows, trace, variables, options);
-  if (auto executable = compile_split(rows, trace, variables, options, split)) {
-    return std::move(*executable);
-  }
-  const Split whole{1, static_cast<int>(split.replicas) * split.threads};
-  return std::move(*compile_split(rows, trace, variables, options, whole));
+  return at_the_border([&] { return compile_any(rows, trace, variables, options); });
 }
 
 }  // namespace weft

@@ -26,8 +26,11 @@ struct CompileOptions {
   /// variables are shared, so their updates must not differ. 0: one for compile; for compile_batch,
   /// what suits the batch.
   std::size_t replicas = 0;
-  /// Threads within each replica's primitives; 0: its part of those at hand (runtime/threads.hpp).
+  /// Threads within each replica's primitives; 0: its part of those at hand, or fewer where the
+  /// work is not worth so many (docs/performance.md).
   int threads = 0;
+  /// The threads at hand, for all replicas together; 0: thread_count() (runtime/threads.hpp).
+  int most_threads = 0;
   /// Winograd's algorithm for 3x3 convolutions, where it is there (AVX-512) and the shape suits it:
   /// about twice as fast, with rounding errors some ten times as large (docs/performance.md).
   bool winograd = true;

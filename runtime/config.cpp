@@ -47,6 +47,7 @@ Config config_from(const std::function<const char*(const char*)>& read) {
           text("WEFT_TRACE"),
           tuning_file,
           threads_from(text("WEFT_THREADS")),
+          !text("OMP_NUM_THREADS").empty(),
           flag_from("WEFT_PIN", text("WEFT_PIN")),
           flag_from("WEFT_VERIFY", text("WEFT_VERIFY"))};
 }

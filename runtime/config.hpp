@@ -21,6 +21,8 @@ struct Config {
   std::string tuning_file;
   /// WEFT_THREADS: how many threads to compute with; 0: unset (runtime/threads.hpp).
   int threads = 0;
+  /// OMP_NUM_THREADS, which OpenMP reads, is set: somebody has decided how many threads there are.
+  bool has_openmp_threads = false;
   /// WEFT_PIN: 1 keeps each replica's thread on cores of its own, among those that the process may
   /// use. Off unless set: a replica cannot leave such a core when another program takes it.
   bool pin = false;

@@ -16,6 +16,7 @@
 #include "runtime/fork.hpp"
 #include "runtime/onednn.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/run_mode.hpp"
 #include "runtime/tuning.hpp"
 #include "runtime/variable_store.hpp"
 
@@ -32,7 +33,8 @@ double seconds(std::chrono::steady_clock::duration d) {
 
 Instance::Instance(const Plan& plan, const Variables& variables, Tensor kept)
     : plan_(plan),
-      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}}),
+      arena_(Type{DType::u8, {static_cast<std::int64_t>(plan.arena_bytes)}},
+             "compile: the arena of a program"),
       kept_(std::move(kept)),
       stream_(onednn::engine()) {
   const std::size_t step_count = plan.steps.size(), buffer_count = plan.buffers.size();
@@ -128,6 +130,9 @@ void Instance::execute(std::size_t s) {
   const auto status =
       dnnl_primitive_execute(step.primitive.get(), stream_.get(),
                              static_cast<int>(bound.arguments.size()), bound.arguments.data());
+  if (status == dnnl_out_of_memory) {
+    fail<MemoryError>("run: there is no memory for {} ({})", step.label, step.detail);
+  }
   if (status != dnnl_success) {
     fail("run: {} ({}) failed in oneDNN with status {}", step.label, step.detail,
          static_cast<int>(status));
@@ -152,9 +157,10 @@ void Instance::check(std::size_t s) const {
     const Buffer& buffer = plan_.buffers[step.writes[w]];
     if (onednn::data_type(buffer.layout.md) != dnnl::memory::data_type::f32) continue;
     if (!onednn::padding_is_zero(buffer.layout.md, bound_[s].writes[w])) {
-      fail("run: step {} ({}, by {}) leaves something other than zero in the padding of its output "
-           "{}, which lies as {}",
-           s, step.label, step.detail, w, onednn::layout_name(buffer.layout.md));
+      fail(
+          "run: step {} ({}, by {}) leaves something other than zero in the padding of its output "
+          "{}, which lies as {}",
+          s, step.label, step.detail, w, onednn::layout_name(buffer.layout.md));
     }
     const auto* numbers = reinterpret_cast<const float*>(bound_[s].writes[w]);
     const std::size_t count = buffer.layout.md.get_size() / sizeof(float);
@@ -171,7 +177,8 @@ void Instance::check(std::size_t s) const {
 Executable::Impl::Impl(Parts p, Variables v)
     : parts(std::move(p)), plan(parts.plans.front()), variables(std::move(v)) {
   for (const Plan& each : parts.plans) {
-    kept_.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}});
+    kept_.emplace_back(Type{DType::u8, {static_cast<std::int64_t>(each.kept_bytes)}},
+                       "compile: what a program keeps between runs");
     auto& sums = sums_.emplace_back();
     for (std::size_t s = 0; s < each.steps.size(); ++s) {
       if (each.steps[s].all_reduce) sums.push_back(s);
@@ -186,6 +193,7 @@ Executable::Impl::Impl(Parts p, Variables v)
       locks_.add(variables.store().find(buffer.name)->lock, false);
     }
     for (const Step& step : each.steps) {
+      blocks_signals_ |= step.primitive && onednn::corrupts_below_stack(step.detail);
       if (!step.once) continue;
       has_prologue_ = true;
       for (const BufferId id : step.reads) {
@@ -352,6 +360,7 @@ void Executable::Impl::run_prologue(Context& context) {
 
 void Executable::Impl::run(Context& context, const std::function<void(std::size_t)>* prepare) {
   const Section section(Section::Kind::step);
+  const RunMode mode(parts.threads, blocks_signals_);
   const VariableLocks::Held held(locks_);
   const CoreTurn cores(static_cast<int>(plan.replicas) * parts.threads);
   std::unique_lock<std::mutex> turn;

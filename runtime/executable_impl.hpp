@@ -153,6 +153,7 @@ struct Executable::Impl {
   static constexpr std::uint64_t never = UINT64_MAX;
   std::vector<const VariableStore::Entry*> watched_;
   bool has_prologue_ = false;
+  bool blocks_signals_ = false;  // while it runs: onednn::corrupts_below_stack
   std::mutex prologue_;
   std::atomic<std::uint64_t> prologue_of_{never};
 

@@ -120,7 +120,7 @@ void LoweringContext::lower_leaf(NodeId id) {
   if (const auto* input = node.op.as<Input>()) {
     buffer.kind = Buffer::Kind::feed;
     buffer.index = plan_.feeds.size();
-    if (std::ranges::count(plan_.feeds, input->label) > 0) {
+    if (!feed_names_.insert(input->label).second) {
       fail<CompileError>("compile: two inputs are named \"{}\"", input->label);
     }
     plan_.feeds.push_back(input->label);
@@ -166,8 +166,8 @@ Layout LoweringContext::layout_of_sum(const Type& type, const Layout& own) {
 }
 
 Operand LoweringContext::reorder(const Operand& from, const Layout& to) {
-  for (const Reordered& known : reordered_) {
-    if (known.from == from.buffer && onednn::same_memory(known.layout.md, to.md) &&
+  for (const Reordered& known : reordered_[from.buffer]) {
+    if (onednn::same_memory(known.layout.md, to.md) &&
         onednn::same_memory(known.layout.plain, to.plain)) {
       return {known.to, to};
     }
@@ -188,7 +188,7 @@ Operand LoweringContext::reorder(const Operand& from, const Layout& to) {
     step.arguments.push_back({DNNL_ARG_SCRATCHPAD, pad, scratch});
   }
   plan_.steps.push_back(std::move(step));
-  reordered_.push_back({from.buffer, to, added});
+  reordered_[from.buffer].push_back({to, added});
   return {added, to};
 }
 
@@ -247,7 +247,7 @@ const Type& Lowering::output(std::size_t o) const { return node_of(context_, nod
 bool Lowering::output_used(std::size_t o) const {
   const Program& program = context_.program();
   const Value value = program.graph.value(node_, static_cast<std::uint32_t>(o));
-  return !program.graph.uses(value).empty() || std::ranges::count(program.outputs, value) > 0;
+  return !program.graph.uses(value).empty() || context_.is_output(value);
 }
 
 Layout Lowering::layout(std::size_t i) const {

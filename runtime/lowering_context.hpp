@@ -2,8 +2,10 @@
 #pragma once
 
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "graph/algorithms.hpp"
 #include "graph/graph.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/variable_store.hpp"
@@ -18,11 +20,13 @@ class LoweringContext {
         variables_(variables),
         choices_(choices),
         sibling_(sibling),
+        outputs_(program.outputs),
         places_(program.graph.size()) {
     plan_.replicas = replicas;
   }
 
   const Program& program() const { return program_; }
+  bool is_output(Value value) const { return outputs_.contains(value); }
   Plan& plan() { return plan_; }
   const Choices& choices() const { return choices_; }
 
@@ -47,16 +51,17 @@ class LoweringContext {
   VariableStore& variables_;
   Choices choices_;
   const Plan* sibling_;  // of replicas with another slice, lowered before; or nullptr
+  OutputSet outputs_;
   Plan plan_;
   std::vector<std::vector<Operand>> places_;
   std::unordered_map<std::string, BufferId> variable_buffers_;
+  std::unordered_set<std::string> feed_names_;
   std::vector<bool> flexible_;  // by buffer
   struct Reordered {
-    BufferId from;
     Layout layout;
     BufferId to;
   };
-  std::vector<Reordered> reordered_;
+  std::unordered_map<BufferId, std::vector<Reordered>> reordered_;  // by what was read
 };
 
 }  // namespace weft

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <string_view>
+#include <tuple>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
@@ -71,6 +72,18 @@ Desc any(const Dims& dims, DType dtype) {
 
 std::string implementation(const dnnl::primitive_desc_base& pd) { return pd.impl_info_str(); }
 
+bool corrupts_below_stack(std::string_view implementation) {
+#if defined(__x86_64__)
+  const dnnl_version_t* v = dnnl_version();
+  static const bool is_fixed = std::tuple(v->major, v->minor, v->patch) >= std::tuple(3, 11, 2);
+  // "gemm:jit" and "x64:gemm:jit", but not "brgemm:avx512_core", which is other code.
+  const auto at = implementation.find("gemm");
+  return !is_fixed && at != implementation.npos && !implementation.substr(0, at).ends_with("br");
+#else
+  return implementation.empty() && false;
+#endif
+}
+
 bool is_fast(const dnnl::primitive_desc_base& pd) {
   return std::string_view(pd.impl_info_str()).find("ref") == std::string_view::npos;
 }
@@ -112,6 +125,10 @@ std::size_t padded_elements(const Desc& desc) {
 }
 
 void cannot(const std::string& what, const dnnl::error& error) {
+  if (error.status == dnnl_out_of_memory) {
+    fail<MemoryError>("{}: there is no memory for it: oneDNN {} {}", what, version(),
+                      error.message);
+  }
   fail<CompileError>("{}: oneDNN {} on {} cannot do this: {}", what, version(), isa(),
                      error.message);
 }

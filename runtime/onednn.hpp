@@ -6,6 +6,7 @@
 #include <dnnl.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -140,6 +141,10 @@ std::string implementation(const dnnl::primitive_desc_base& pd);
 /// Multiplications and additions of a convolution, inner product or matrix product in any
 /// direction, counted as the definition has them; 0 for all else.
 double flops(const dnnl::primitive& primitive, const std::vector<std::pair<int, Desc>>& arguments);
+/// Does that implementation let the stack pointer lead into the heap while it runs, so that the
+/// handler of a signal that comes then writes over other memory? The f32 GEMM that oneDNN generates
+/// for AVX and later does, in all versions before 3.11.2 (issue 4845).
+bool corrupts_below_stack(std::string_view implementation);
 /// False for the reference implementations, which are there to be right and are very slow.
 bool is_fast(const dnnl::primitive_desc_base& pd);
 /// How it lies, in a word: "64,1,4,2" are strides, "64,1,4,2:16@1" has blocks of 16 of axis 1.

@@ -17,7 +17,8 @@ std::unique_ptr<Executable::Context> Executable::Impl::make_context() const {
   context->spare.resize(plan.replicas);
   for (std::size_t r = 1; r < plan.replicas; ++r) {
     for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
-      context->spare[r].push_back(has_rows(i) ? Tensor() : Tensor(plan.result_types[i]));
+      context->spare[r].push_back(
+          has_rows(i) ? Tensor() : Tensor(plan.result_types[i], fmt::format("run: output {}", i)));
     }
   }
   return context;
@@ -53,12 +54,12 @@ void Executable::Impl::put_back(std::unique_ptr<Context> context) noexcept {
 void Executable::Impl::make_own_tensors(Context& context) const {
   if (context.inputs.empty()) {
     for (std::size_t i = 0; i < plan.feeds.size(); ++i) {
-      context.inputs.emplace_back(feed_type(i));
+      context.inputs.emplace_back(feed_type(i), fmt::format("run: input \"{}\"", plan.feeds[i]));
     }
   }
   if (context.outputs.empty()) {
     for (std::size_t i = 0; i < plan.result_types.size(); ++i) {
-      context.outputs.emplace_back(result_type(i));
+      context.outputs.emplace_back(result_type(i), fmt::format("run: output {}", i));
     }
   }
 }

@@ -4,10 +4,14 @@
 
 #include <chrono>
 #include <map>
+#include <system_error>
 
+#include "graph/error.hpp"
 #include "runtime/config.hpp"
+#include "runtime/denormals.hpp"
 #include "runtime/fork.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/signals.hpp"
 
 namespace weft {
 namespace {
@@ -82,12 +86,26 @@ void Team::start_threads() {
   abandon_if_forked(threads_, forks_);
   if (!threads_.empty()) return;
   forks_ = fork_count();
-  for (std::size_t r = 1; r < replicas_; ++r) {
-    threads_.emplace_back([this, r, seen = started_.load()] { serve(r, seen); });
+  const SignalsBlocked blocked;  // the threads inherit it
+  try {
+    for (std::size_t r = 1; r < replicas_; ++r) {
+      threads_.emplace_back([this, r, seen = started_.load()] { serve(r, seen); });
+    }
+  } catch (const std::system_error& error) {
+    const std::size_t had = threads_.size() + 1;
+    close();
+    threads_.clear();
+    closing_ = false;
+    fail<MemoryError>(
+        "team: the system starts no more than {} of {} threads ({}): allow more, or compute with "
+        "fewer (set_threads, WEFT_THREADS)",
+        had, replicas_, error.code().message());
   }
 }
 
-Team::~Team() {
+Team::~Team() { close(); }
+
+void Team::close() {
   abandon_if_forked(threads_, forks_);
   closing_ = true;
   started_.fetch_add(1, std::memory_order_release);
@@ -111,6 +129,7 @@ std::span<const int> Team::cores_of(std::size_t replica) const {
 }
 
 void Team::serve(std::size_t replica, std::uint32_t seen) {
+  const FlushDenormals flush;  // these threads run steps and nothing else
   for (;;) {
     wait_while(started_, seen);
     seen = started_.load(std::memory_order_acquire);

@@ -44,6 +44,7 @@ class Team {
   /// Makes the other threads, also once more in a forked child, which has none of them.
   void start_threads();
   void serve(std::size_t replica, std::uint32_t seen);
+  void close();
   void work_as(std::size_t replica);
   /// The cores of a replica; none: any.
   std::span<const int> cores_of(std::size_t replica) const;

@@ -5,9 +5,10 @@
 
 namespace weft {
 
-/// The threads at hand: what set_threads() said, else WEFT_THREADS, else what OpenMP says
-/// (omp_set_num_threads, OMP_NUM_THREADS, else one for each core that the process may use). One in
-/// a parallel region of OpenMP within which it allows no other.
+/// The threads at hand: what set_threads() said, else WEFT_THREADS, else what OpenMP was told
+/// (omp_set_num_threads, OMP_NUM_THREADS), else one for each core that the process may use, but no
+/// more than the quota of its control group comes to, rounded up. One in a parallel region of
+/// OpenMP within which it allows no other.
 /// Throws ArgumentError if WEFT_THREADS is no number of threads.
 int thread_count();
 

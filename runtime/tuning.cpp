@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "runtime/config.hpp"
+#include "runtime/run_mode.hpp"
 
 namespace weft {
 namespace {
@@ -27,6 +28,7 @@ dnnl::memory made_up(const onednn::Desc& desc) {
 
 double least_seconds(const dnnl::primitive& primitive, std::vector<dnnl_exec_arg_t>& arguments) {
   using Clock = std::chrono::steady_clock;
+  const RunMode mode(omp_get_max_threads(), true);
   dnnl::stream stream(onednn::engine());
   const auto run = [&] {
     const auto start = Clock::now();

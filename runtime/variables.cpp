@@ -7,6 +7,7 @@
 #include "graph/print.hpp"
 #include "runtime/fork.hpp"
 #include "runtime/lowering.hpp"
+#include "runtime/parallel.hpp"
 #include "runtime/variable_store.hpp"
 
 namespace weft {
@@ -17,6 +18,9 @@ void reorder_now(const dnnl::memory::desc& from, const std::byte* source,
     std::memcpy(destination, source, to.get_size());
     return;
   }
+  // A network has many small weights, and threads that wait for each other take longer.
+  constexpr std::size_t worth_threads = std::size_t{1} << 20;
+  const ThreadCount threads(to.get_size() < worth_threads ? 1 : omp_get_max_threads());
   dnnl::stream stream(onednn::engine());
   dnnl::memory a(from, onednn::engine(), const_cast<std::byte*>(source));
   dnnl::memory b(to, onednn::engine(), destination);
@@ -123,7 +127,9 @@ void Variables::set(const std::string& name, const Tensor& value) {
   const Section section(Section::Kind::step);
   expect_some(name, value);
   Entry* entry = store_->find(name);
-  if (entry == nullptr) entry = &store_->add(name, Tensor(value.type()));
+  if (entry == nullptr) {
+    entry = &store_->add(name, Tensor(value.type(), fmt::format("variable \"{}\"", name)));
+  }
   expect_type(name, *entry, value);
   const std::lock_guard lock(*entry->lock);
   write(*entry, value);

@@ -289,14 +289,15 @@ TEST_CASE("splits: measuring leaves variables alone and is done once") {
   Executable second = compile_batch(6, trace, network.variables);
   CHECK(traces - measured <= 3);  // for the key, and for two sizes of slice
   CHECK(second.statistics().replicas == first.statistics().replicas);
-  CHECK(first.statistics().replicas * static_cast<std::size_t>(first.statistics().threads) == 4);
+  // Threads within a replica are fewer where the work is not worth them.
+  CHECK(first.statistics().replicas * static_cast<std::size_t>(first.statistics().threads) <= 4);
   // By hand, nothing is measured.
   for (const Split split : {Split{3, 1}, Split{1, 3}, Split{2, 2}}) {
     const auto s = network.compiled(6, {.replicas = split.replicas, .threads = split.threads});
     CHECK(s.statistics().replicas == split.replicas);
     CHECK(s.statistics().threads == split.threads);
   }
-  CHECK(network.compiled(6, {.replicas = 2}).statistics().threads == 2);
+  CHECK(network.compiled(6, {.replicas = 2}).statistics().threads == 1);
   set_threads(0);
 }
 

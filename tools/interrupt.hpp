@@ -1,6 +1,9 @@
 // Ctrl-C: what is running ends after the batch at hand.
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 #include "nn/callbacks.hpp"
 
 namespace weft::tools {
@@ -18,6 +21,9 @@ class InterruptGuard {
   static nn::Callback callback();
   /// Does training end after the batch at hand?
   static bool stops();
+
+ private:
+  std::vector<std::byte> stack_;  // of the handler, unless the thread has one
 };
 
 }  // namespace weft::tools

@@ -3,6 +3,7 @@
 // as its kernel's factor and its bias.
 #include <algorithm>
 
+#include "graph/algorithms.hpp"
 #include "graph/rewrite.hpp"
 #include "runtime/lowering.hpp"
 #include "runtime/passes/passes.hpp"
@@ -16,11 +17,10 @@ struct Chain {
   std::vector<Value> operands;  // by link: its numbers per channel
 };
 
-Chain chain_behind(const Program& program, NodeId first) {
-  const Graph& graph = program.graph;
+Chain chain_behind(const Graph& graph, const OutputSet& outputs, NodeId first) {
   Chain chain{.start = graph.value(first)};
   for (Value value = chain.start;;) {
-    if (graph.uses(value).size() != 1 || std::ranges::count(program.outputs, value) > 0) break;
+    if (graph.uses(value).size() != 1 || outputs.contains(value)) break;
     const Use use = graph.uses(value)[0];
     const Node& user = graph[use.user];
     if (!user.op.adds() && !user.op.multiplies()) break;
@@ -63,15 +63,17 @@ Value collected(const Rewriting& r, const Graph& graph, const Chain& chain) {
 
 Program collect_factors(Program program) {
   const Graph& graph = program.graph;
+  const OutputSet outputs(program.outputs);
   std::vector<Chain> ends(graph.size());  // by last node
   std::vector<bool> inside(graph.size());
   for (NodeId id = 0; id < graph.size(); ++id) {
     if (!graph[id].op.traits().takes_scale) continue;
-    Chain chain = chain_behind(program, id);
+    Chain chain = chain_behind(graph, outputs, id);
     if (!can_shrink(graph, chain)) continue;
     for (const NodeId link : chain.links) inside[link] = true;
     ends[chain.links.back()] = std::move(chain);
   }
+  if (std::ranges::count(inside, true) == 0) return program;
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
     if (!inside[r.id]) return std::nullopt;
     if (ends[r.id].links.empty()) return std::vector<Value>(1);

@@ -2,15 +2,24 @@
 #include "runtime/passes/passes.hpp"
 
 namespace weft {
+namespace {
+
+bool expands(const Op& op) { return !op.has_lower() && op.has_decompose(); }
+
+bool has_more(const Graph& graph) {
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    if (expands(graph[id].op)) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 Program expand(Program program) {
   // A decomposition may again hold ops without `lower`; each round expands one level.
-  bool changed = true;
-  while (changed) {
-    changed = false;
+  while (has_more(program.graph)) {
     program = rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
-      if (r.node.op.has_lower() || !r.node.op.has_decompose()) return std::nullopt;
-      changed = true;
+      if (!expands(r.node.op)) return std::nullopt;
       return r.node.op.decompose(r.inputs);
     });
   }

@@ -2,6 +2,7 @@
 // conv2d+add+relu and decomposes into what it was made of.
 #include <algorithm>
 
+#include "graph/algorithms.hpp"
 #include "graph/print.hpp"
 #include "graph/rewrite.hpp"
 #include "runtime/lowering.hpp"
@@ -36,6 +37,9 @@ struct Fused {
       values[0] = apply(link.op, inputs);
     }
     return values;
+  }
+  double flops(std::span<const Type> in) const {
+    return chain[0].op.flops(in.first(chain[0].operands.size()));
   }
   void lower(Lowering& l) const {
     std::optional<std::size_t> scale, bias;
@@ -73,7 +77,7 @@ bool others_read_behind(const Program& program, NodeId node, NodeId last) {
 constexpr std::size_t most_riders = 16;
 
 /// The nodes that `first` can take into its step, itself included; `taken` belong to others.
-std::vector<NodeId> chain_from(const Program& program, NodeId first,
+std::vector<NodeId> chain_from(const Program& program, const OutputSet& outputs, NodeId first,
                                const std::vector<bool>& taken) {
   const Graph& graph = program.graph;
   std::vector<NodeId> chain{first};
@@ -82,7 +86,7 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first,
   const Type type = graph[first].outputs[0];
   while (chain.size() <= most_riders) {
     const Value value = graph.value(chain.back());
-    if (graph.uses(value).size() != 1 || std::ranges::count(program.outputs, value) > 0) break;
+    if (graph.uses(value).size() != 1 || outputs.contains(value)) break;
     const Use use = graph.uses(value)[0];
     const Node& user = graph[use.user];
     if (taken[use.user] || user.outputs[0] != type || !can_ride(user, use.input)) break;
@@ -95,8 +99,7 @@ std::vector<NodeId> chain_from(const Program& program, NodeId first,
 
 /// Which nodes are the same in every run until a variable is set: a factor that is can be taken
 /// into a kernel that is.
-std::vector<bool> find_fixed(const Program& program) {
-  const Graph& graph = program.graph;
+std::vector<bool> find_fixed(const Graph& graph, const OutputSet& outputs) {
   std::vector<bool> fixed(graph.size());
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph[id];
@@ -105,8 +108,7 @@ std::vector<bool> find_fixed(const Program& program) {
     } else {
       // The program wants the variables that it updates.
       fixed[id] = node.op.as<Constant>() != nullptr ||
-                  (node.op.as<Variable>() != nullptr &&
-                   std::ranges::count(program.outputs, graph.value(id)) == 0);
+                  (node.op.as<Variable>() != nullptr && !outputs.contains(graph.value(id)));
     }
   }
   return fixed;
@@ -148,16 +150,17 @@ std::vector<Value> fused(const Rewriting& r, const Graph& graph, const std::vect
 
 Program fuse(Program program) {
   const Graph& graph = program.graph;
+  const OutputSet outputs(program.outputs);
   std::vector<std::vector<NodeId>> ends(graph.size());  // by last node: the chain
   std::vector<bool> inside(graph.size());
   for (NodeId id = 0; id < graph.size(); ++id) {
     if (inside[id]) continue;
-    auto chain = chain_from(program, id, inside);
+    auto chain = chain_from(program, outputs, id, inside);
     if (chain.size() < 2) continue;
     for (const NodeId member : chain) inside[member] = true;
     ends[chain.back()] = std::move(chain);
   }
-  const std::vector<bool> fixed = find_fixed(program);
+  const std::vector<bool> fixed = find_fixed(graph, outputs);
   // The fused node stands where the last of the chain stood: all operands exist there.
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
     if (!inside[r.id]) return std::nullopt;

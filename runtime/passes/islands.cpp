@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "graph/algorithms.hpp"
 #include "graph/print.hpp"
 #include "graph/rewrite.hpp"
 #include "runtime/elementwise.hpp"
@@ -139,9 +140,8 @@ struct Islands {
 };
 
 /// Builds the node for the island whose last member is being rewritten.
-std::vector<Value> build(const Rewriting& r, const Program& program,
+std::vector<Value> build(const Rewriting& r, const Graph& graph, const OutputSet& outputs,
                          const std::vector<NodeId>& members) {
-  const Graph& graph = program.graph;
   std::vector<Value> inputs;  // in the old graph
   for (const NodeId id : members) {
     for (const Value& input : graph[id].inputs) {
@@ -169,10 +169,10 @@ std::vector<Value> build(const Rewriting& r, const Program& program,
     island.code += ")";
     island.region.code.push_back(std::move(step));
     const Value value = graph.value(members[i]);
-    const bool leaves = std::ranges::count(program.outputs, value) > 0 ||
-                        std::ranges::any_of(graph.uses(value), [&](const Use& use) {
-                          return !std::ranges::binary_search(members, use.user);
-                        });
+    const bool leaves =
+        outputs.contains(value) || std::ranges::any_of(graph.uses(value), [&](const Use& use) {
+          return !std::ranges::binary_search(members, use.user);
+        });
     if (leaves) {
       island.region.outputs.push_back(i);
       leaving.push_back(value);
@@ -189,13 +189,14 @@ std::vector<Value> build(const Rewriting& r, const Program& program,
 
 Program islands(Program program) {
   const Islands found(program);
+  const OutputSet outputs(program.outputs);
   return rewrite(program, [&](const Rewriting& r) -> std::optional<std::vector<Value>> {
     const int island = found.of[r.id];
     if (island < 0) return std::nullopt;
     const auto& members = found.members[static_cast<std::size_t>(island)];
     if (members.size() < 2) return std::nullopt;
     if (r.id != members.back()) return std::vector<Value>(1);
-    return build(r, program, members);
+    return build(r, program.graph, outputs, members);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "runtime/passes/passes.hpp"
+#include "runtime/passes/space.hpp"
 
 namespace weft {
 namespace {
@@ -68,10 +69,12 @@ class Planner {
   /// copied there at the end of the run. Replicas share variables: each writes its own range of
   /// one, or the first copies all of it when the others are done.
   void update_in_place() {
+    const LastSteps last(plan_);  // the copies that are appended here change nothing of it
     for (const VariableUpdate& update : plan_.updates) {
       const auto& [variable, next] = update;
       const bool whole = plan_.replicas == 1;
-      if ((whole || plan_.steps[lives_[next].first].is_cut) && may_update_in_place(plan_, update)) {
+      if ((whole || plan_.steps[lives_[next].first].is_cut) &&
+          may_update_in_place(plan_, last, update)) {
         plan_.buffers[next].shares = variable;
         continue;
       }
@@ -118,21 +121,12 @@ class Planner {
     std::ranges::stable_sort(order, [&](BufferId a, BufferId b) {
       return plan_.buffers[a].bytes > plan_.buffers[b].bytes;
     });
-    std::vector<BufferId> placed;  // by offset
+    Space space(plan_.steps.size());
     for (const BufferId id : order) {
       Buffer& buffer = plan_.buffers[id];
-      std::size_t offset = 0;
-      for (const BufferId other : placed) {
-        if (!lives_[id].overlaps(lives_[other])) continue;
-        const Buffer& there = plan_.buffers[other];
-        if (offset + buffer.bytes <= there.offset) break;  // fits before it
-        offset = std::max(offset, rounded(there.offset + there.bytes));
-      }
-      buffer.offset = offset;
-      const auto position = std::ranges::upper_bound(
-          placed, offset, {}, [&](BufferId other) { return plan_.buffers[other].offset; });
-      placed.insert(position, id);
-      plan_.arena_bytes = std::max(plan_.arena_bytes, rounded(offset + buffer.bytes));
+      const std::size_t bytes = rounded(buffer.bytes);
+      buffer.offset = space.take(lives_[id].first, lives_[id].last, bytes);
+      plan_.arena_bytes = std::max(plan_.arena_bytes, buffer.offset + bytes);
     }
   }
 
@@ -176,15 +170,18 @@ class Planner {
 
 }  // namespace
 
-bool may_update_in_place(const Plan& plan, const VariableUpdate& update) {
-  const auto& [variable, next] = update;
-  std::optional<std::size_t> writer, last_reader;
+LastSteps::LastSteps(const Plan& plan) : writer(plan.buffers.size()), reader(plan.buffers.size()) {
   for (std::size_t s = 0; s < plan.steps.size(); ++s) {
-    if (std::ranges::count(plan.steps[s].writes, next) > 0) writer = s;
-    if (std::ranges::count(plan.steps[s].reads, variable) > 0) last_reader = s;
+    for (const BufferId id : plan.steps[s].writes) writer[id] = s;
+    for (const BufferId id : plan.steps[s].reads) reader[id] = s;
   }
-  if (!writer || !last_reader || *last_reader < *writer) return writer.has_value();
-  return *last_reader == *writer && may_write_over(plan.steps[*writer], next, variable);
+}
+
+bool may_update_in_place(const Plan& plan, const LastSteps& last, const VariableUpdate& update) {
+  const auto& [variable, next] = update;
+  const auto writer = last.writer[next], reader = last.reader[variable];
+  if (!writer || !reader || *reader < *writer) return writer.has_value();
+  return *reader == *writer && may_write_over(plan.steps[*writer], next, variable);
 }
 
 Plan plan_memory(Plan plan) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "graph/graph.hpp"
 #include "runtime/plan.hpp"
@@ -58,9 +59,14 @@ Plan replicate(Plan plan);
 /// Gives every buffer of the arena its place: lifetimes, in place where allowed, largest first.
 Plan plan_memory(Plan plan);
 
+/// By buffer, the last steps that write and read it.
+struct LastSteps {
+  explicit LastSteps(const Plan& plan);
+  std::vector<std::optional<std::size_t>> writer, reader;
+};
 /// Can the new value be written where the variable lies: is its writer the variable's last reader,
 /// or later than that?
-bool may_update_in_place(const Plan& plan, const VariableUpdate& update);
+bool may_update_in_place(const Plan& plan, const LastSteps& last, const VariableUpdate& update);
 
 /// Why replicas could not run these two plans side by side; nothing if they can. They are plans of
 /// one program for slices of different sizes: they must have the same inputs and results (but for

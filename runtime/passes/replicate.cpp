@@ -101,6 +101,7 @@ class Replicator {
   }
 
   void cut() {
+    const LastSteps last(plan_);
     std::vector<std::optional<BufferId>> variable_of(plan_.buffers.size());
     for (const auto& [variable, next] : plan_.updates) variable_of[next] = variable;
     std::vector<std::vector<std::size_t>> readers(plan_.buffers.size());
@@ -116,7 +117,7 @@ class Replicator {
     // whole.
     const auto may_store = [&](std::size_t writer, BufferId next) {
       const BufferId variable = *variable_of[next];
-      return may_update_in_place(plan_, {variable, next}) &&
+      return may_update_in_place(plan_, last, {variable, next}) &&
              std::ranges::all_of(readers[variable], [&](std::size_t s) {
                return s == writer || plan_.steps[s].is_cut || levels_[s] < levels_[writer];
              });

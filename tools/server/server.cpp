@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "graph/error.hpp"
+#include "runtime/signals.hpp"
 #include "tools/server/asked_model.hpp"
 #include "tools/server/listener.hpp"
 #include "tools/server/refusals.hpp"
@@ -189,7 +190,10 @@ struct Server::Impl {
     }
     port = bound;
     http->lengthen_queue();
-    listening = std::thread([this] { http->listen_after_bind(); });
+    {
+      const SignalsBlocked blocked;  // its threads inherit it
+      listening = std::thread([this] { http->listen_after_bind(); });
+    }
     while (!http->is_running()) std::this_thread::yield();  // stop() would not stop it before
   }
 
