@@ -61,7 +61,9 @@ class Monitor {
         more_(more_is_better(who_, name_, mode)),
         min_delta_(std::abs(min_delta)),
         first_(first),
-        best_(first) {}
+        best_(first) {
+    if (std::isnan(min_delta)) fail<ArgumentError>("{}: min_delta must be a number, not NaN", who_);
+  }
 
   void reset() { best_ = first_; }
   /// The number, or nothing, which is said once.
@@ -77,8 +79,11 @@ class Monitor {
     }
     return std::nullopt;
   }
+  /// NaN improves nothing, not even where there is nothing to compare with; every number improves
+  /// on it.
   bool improves(double value, std::optional<double> reference) const {
-    if (!reference) return true;
+    if (std::isnan(value)) return false;
+    if (!reference || std::isnan(*reference)) return true;
     return more_ ? value - min_delta_ > *reference : value + min_delta_ < *reference;
   }
   bool improves(double value) const { return improves(value, best_); }
@@ -160,7 +165,9 @@ EarlyStopping::operator Callback() const {
       state->best_epoch = epoch;
       if (given.restore_best_weights) state->best_weights = copies_of(model.get_weights());
     };
-    if (given.restore_best_weights && state->best_weights.empty()) keep();
+    // Weights may be kept before any are the best; those of an epoch without a number are not.
+    const bool has_none = given.restore_best_weights && state->best_weights.empty();
+    if (has_none && !std::isnan(*current)) keep();
     ++state->wait;
     if (state->monitor.improves(*current)) {
       state->monitor.take(*current);
@@ -236,8 +243,8 @@ ModelCheckpoint::operator Callback() const {
       Monitor& monitor = *state->monitor;
       const auto current = monitor.in(logs);
       if (current && !monitor.improves(*current)) {
-        say(options.verbose, "\nEpoch {}: {} did not improve from {}\n", state->epoch + 1,
-            monitor.name(), monitor.best_text());
+        say(options.verbose, "\nEpoch {}: {} did not improve from {}{}\n", state->epoch + 1,
+            monitor.name(), monitor.best_text(), std::isnan(*current) ? ": it is NaN" : "");
         return;
       }
       if (current) {

@@ -18,7 +18,8 @@ namespace weft::nn {
 //   monitor  a name in the logs: "loss", "val_accuracy". Where it is not there, it is not heeded, and
 //            a warning is written once
 //   mode     "min" or "max": which way is better. "auto" sees it from the name. An ArgumentError is
-//            thrown where that does not say it, and for other words
+//            thrown where that does not say it, and for other words. NaN is never an improvement, and
+//            any number is one over NaN (Keras 3 keeps a NaN that came first as the best)
 //   verbose  1 says what was done, on std::cout
 
 /// Stops when the monitored number has not become better for `patience` epochs.
