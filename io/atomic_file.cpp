@@ -62,11 +62,13 @@ std::string name_of_temporary(const fs::path& target, unsigned number) {
                      number);
 }
 
-/// The process that writes a file of that name, if it is a name as above and of this place.
+/// The process that writes a file of that name, if it is a name as above and of this place. (libzip
+/// writes one beside it, with six letters more.)
 std::optional<pid_t> writer_of(const std::string& name) {
-  static const std::regex form(R"(\..+\.weft-([0-9a-f]{8})-([1-9][0-9]{0,8})-[0-9]{1,10}\.tmp)");
+  static const std::regex form(
+      R"(\..+\.weft-([0-9a-f]{8})-([1-9][0-9]{0,8})-[0-9]{1,10}\.tmp(\.[0-9a-z]{6})?)");
   std::smatch parts;
-  if (!name.ends_with(".tmp")) return std::nullopt;
+  if (name.find(".tmp") == name.npos) return std::nullopt;
   if (!std::regex_match(name, parts, form) || parts[1] != this_place()) return std::nullopt;
   return static_cast<pid_t>(std::stol(parts[2]));
 }
@@ -211,6 +213,12 @@ void write_atomically(const fs::path& file,
     if (!out) refused(file, "open");
     for (const std::span<const std::byte> part : parts) write_all(*out, part, file);
   });
+}
+
+void write_file(const fs::path& file, std::span<const std::byte> bytes) {
+  const Descriptor out(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!out) refused(file, "open");
+  write_all(*out, bytes, file);
 }
 
 void expect_writable(const fs::path& file) {

@@ -23,6 +23,10 @@ void write_atomically(const std::filesystem::path& file,
 void write_atomically(const std::filesystem::path& file,
                       std::initializer_list<std::span<const std::byte>> parts);
 
+/// Writes bytes into a file as it stands: for who is given a path by write_atomically. Throws as
+/// that does.
+void write_file(const std::filesystem::path& file, std::span<const std::byte> bytes);
+
 /// Throws as write_atomically would, before there is anything to write: for what takes long.
 void expect_writable(const std::filesystem::path& file);
 

@@ -176,6 +176,7 @@ TEST_CASE("write_atomically: what dead processes began goes, and nothing else") 
   for (const std::string& name : foreign) put(folder / name, "x");
   const std::string also_dead = changed(".a.", ".another name.h5.");
   put(folder / also_dead, "x");
+  put(folder / changed(".tmp", ".tmp.0a1b2c"), "x");  // libzip's
   const std::string folder_of_that_name = changed(".a.", ".b.");
   fs::create_directory(folder / folder_of_that_name);
 
