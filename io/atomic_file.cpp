@@ -1,12 +1,19 @@
 #include "io/atomic_file.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,15 +44,67 @@ class Descriptor {
   int number_;
 };
 
+/// Where process ids mean what they mean here: this machine, and its namespace of processes. In a
+/// folder that containers or machines share, a process of another place cannot be asked about.
+std::string this_place() {
+  std::array<char, 256> host{}, processes{};
+  ::gethostname(host.data(), host.size() - 1);
+  if (::readlink("/proc/self/ns/pid", processes.data(), processes.size() - 1) < 0) processes[0] = 0;
+  const std::string text = std::string(host.data()) + ' ' + processes.data();
+  return fmt::format("{:08x}", crc32(0, reinterpret_cast<const Bytef*>(text.data()),
+                                     static_cast<uInt>(text.size())));
+}
+
+/// ".m.h5.weft-0badcafe-4711-3.tmp": the third that the process 4711 of that place writes, to become
+/// m.h5.
+std::string name_of_temporary(const fs::path& target, unsigned number) {
+  return fmt::format(".{}.weft-{}-{}-{}.tmp", target.filename().string(), this_place(), ::getpid(),
+                     number);
+}
+
+/// The process that writes a file of that name, if it is a name as above and of this place. (libzip
+/// writes one beside it, with six letters more.)
+std::optional<pid_t> writer_of(const std::string& name) {
+  static const std::regex form(
+      R"(\..+\.weft-([0-9a-f]{8})-([1-9][0-9]{0,8})-[0-9]{1,10}\.tmp(\.[0-9a-z]{6})?)");
+  std::smatch parts;
+  if (name.find(".tmp") == name.npos) return std::nullopt;
+  if (!std::regex_match(name, parts, form) || parts[1] != this_place()) return std::nullopt;
+  return static_cast<pid_t>(std::stol(parts[2]));
+}
+
+/// Removes what processes that are gone have left in a folder; once, when this process first writes
+/// there.
+void remove_abandoned(const fs::path& folder) {
+  static std::mutex mutex;
+  static std::set<fs::path> done;
+  {
+    const std::lock_guard lock(mutex);
+    if (!done.insert(folder).second) return;
+  }
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    const auto writer = writer_of(at->path().filename().string());
+    if (!writer || fs::symlink_status(at->path(), ignored).type() != fs::file_type::regular)
+      continue;
+    if (::kill(*writer, 0) != 0 && errno == ESRCH) fs::remove(at->path(), ignored);
+  }
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
 /// The file under its other name, removed unless it was renamed.
 class Temporary {
  public:
   explicit Temporary(const fs::path& target) {
     static std::atomic<unsigned> count = 0;
+    remove_abandoned(folder_of(target));
     do {
       path_ = target;
-      path_.replace_filename("." + target.filename().string() + "." + std::to_string(::getpid()) +
-                             "." + std::to_string(count++) + ".tmp");
+      path_.replace_filename(name_of_temporary(target, count++));
       // Not mkstemp: the file shall have the permissions that the user's umask asks for.
       if (Descriptor created(::open(path_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666));
           created) {
@@ -119,7 +178,7 @@ fs::path prepared(const fs::path& file) {
 void rename_durably(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) refused(to, "replace");
   // The new name is in the folder, which is brought to the disk too where the file system can.
-  const fs::path folder = to.has_parent_path() ? to.parent_path() : fs::path(".");
+  const fs::path folder = folder_of(to);
   if (const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); opened) {
     ::fsync(*opened);
   }
@@ -154,6 +213,12 @@ void write_atomically(const fs::path& file,
     if (!out) refused(file, "open");
     for (const std::span<const std::byte> part : parts) write_all(*out, part, file);
   });
+}
+
+void write_file(const fs::path& file, std::span<const std::byte> bytes) {
+  const Descriptor out(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!out) refused(file, "open");
+  write_all(*out, bytes, file);
 }
 
 void expect_writable(const fs::path& file) {

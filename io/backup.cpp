@@ -1,17 +1,19 @@
 // nn::BackupAndRestore: the state of training in a folder. Each state is a folder there, named by
 // its epoch and batch, "12-340": model.weights.h5 has the weights and what the optimizer keeps,
 // state.h5 the rest (nn/fit_state.hpp). It is filled under another name and renamed, and only then
-// does the one before it go, so that there is always a whole one.
+// does the one before it go, so that there is always a whole one. One training at a time uses the
+// folder (io/folder_lock.hpp).
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "graph/error.hpp"
 #include "io/atomic_file.hpp"
-#include "io/keras/hdf5.hpp"
-#include "io/keras/json.hpp"
+#include "io/backup_state.hpp"
+#include "io/folder_lock.hpp"
 #include "nn/model.hpp"
 #include "nn/standard_callbacks.hpp"
 
@@ -19,7 +21,6 @@ namespace weft::nn {
 namespace {
 
 namespace fs = std::filesystem;
-using keras::Json;
 
 constexpr const char* weights_name = "model.weights.h5";
 constexpr const char* state_name = "state.h5";
@@ -27,130 +28,24 @@ constexpr const char* state_name = "state.h5";
 constexpr const char* being_written = "writing";
 constexpr const char* being_removed = "removing";
 
-// ---- a state as JSON, and back; numbers as texts, since JSON has no NaN
-
-Json text_of(double number) { return fmt::format("{}", number); }
-
-double number_of(const Json& json) {
-  const auto& text = json.get_ref<const std::string&>();
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    fail<IoError>("\"{}\" is no number", text);
-  }
-  return number;
-}
-
-Json json_of(const Logs& logs) {
-  Json json = Json::object();
-  for (const auto& [name, value] : logs) json[name] = text_of(value);
-  return json;
-}
-
-Logs logs_of(const Json& json) {
-  Logs logs;
-  for (const auto& [name, value] : json.items()) logs.set(name, number_of(value));
-  return logs;
-}
-
-Json json_of(const History& history) {
-  Json rows = Json::array();
-  for (const int epoch : history.epoch) {
-    rows.push_back({{"epoch", epoch}, {"logs", json_of(history.logs(epoch))}});
-  }
-  return rows;
-}
-
-History history_of(const Json& json) {
-  History history;
-  for (const Json& row : json) history.append(row.at("epoch").get<int>(), logs_of(row.at("logs")));
-  return history;
-}
-
-Json json_of(const PartialSums& partial) {
-  Json sums = Json::array();
-  for (const double sum : partial.sums) sums.push_back(text_of(sum));
-  return {{"name", partial.name}, {"sums", sums}, {"samples", text_of(partial.samples)}};
-}
-
-PartialSums sums_of(const Json& json) {
-  PartialSums partial{.name = json.at("name").get<std::string>(),
-                      .samples = number_of(json.at("samples"))};
-  for (const Json& sum : json.at("sums")) partial.sums.push_back(number_of(sum));
-  return partial;
-}
-
-std::string place_of(std::size_t callback, const std::string& name, std::size_t i) {
-  return fmt::format("callbacks/{}/{}/{}", callback, name, i);
-}
-
-void write(const FitState& state, const std::string& run, const fs::path& file) {
-  Json all{{"epoch", state.epoch},      {"batch", state.batch},
-           {"samples", state.samples},  {"batch_size", state.batch_size},
-           {"seed", state.seed},        {"run", run},
-           {"sums", Json::array()},     {"history", json_of(state.history)},
-           {"callbacks", Json::array()}};
-  for (const PartialSums& partial : state.sums) all["sums"].push_back(json_of(partial));
-  write_atomically(file, [&](const fs::path& temporary) {
-    Hdf5File hdf5 = Hdf5File::create(temporary);
-    const Hdf5Group root = hdf5.root();
-    for (std::size_t i = 0; i < state.callbacks.size(); ++i) {
-      Json numbers = Json::object(), lists = Json::object();
-      for (const auto& [name, number] : state.callbacks[i].numbers) numbers[name] = text_of(number);
-      for (const auto& [name, tensors] : state.callbacks[i].tensors) {
-        lists[name] = tensors.size();
-        for (std::size_t k = 0; k < tensors.size(); ++k) {
-          root.write(place_of(i, name, k), tensors[k]);
-        }
-      }
-      all["callbacks"].push_back({{"numbers", numbers}, {"tensors", lists}});
-    }
-    root.set_text("state", all.dump());
-    hdf5.close();
-  });
-}
-
-struct Kept {
-  FitState state;
-  std::string run;
-};
-
-Kept read(const fs::path& file) {
-  const Hdf5File hdf5 = Hdf5File::open(file);
-  const Hdf5Group root = hdf5.root();
-  const std::string where = fmt::format("\"{}\"", file.string());
-  const auto text = root.text("state");
-  if (!text) fail<IoError>("{}: it is no state of training", where);
+/// What tells a model from others of the same weights: its layers, as far as they can be written
+/// down, and how it is trained.
+Facts facts_of(Model& model) {
+  Facts facts;
   try {
-    const Json all = keras::parse_json(*text, where);
-    FitState state{.epoch = all.at("epoch").get<int>(),
-                   .batch = all.at("batch").get<std::int64_t>(),
-                   .samples = all.at("samples").get<std::int64_t>(),
-                   .batch_size = all.at("batch_size").get<std::int64_t>(),
-                   .seed = all.at("seed").get<std::uint64_t>(),
-                   .history = history_of(all.at("history"))};
-    for (const Json& partial : all.at("sums")) state.sums.push_back(sums_of(partial));
-    for (const Json& given : all.at("callbacks")) {
-      CallbackState callback;
-      for (const auto& [name, number] : given.at("numbers").items()) {
-        callback.numbers[name] = number_of(number);
-      }
-      for (const auto& [name, count] : given.at("tensors").items()) {
-        std::vector<Tensor>& list = callback.tensors[name];
-        for (std::size_t k = 0; k < count.get<std::size_t>(); ++k) {
-          list.push_back(root.array(place_of(state.callbacks.size(), name, k)));
-        }
-      }
-      state.callbacks.push_back(std::move(callback));
-    }
-    if (state.epoch < 0 || state.batch < 0) fail<IoError>("it is before the beginning");
-    return {std::move(state), all.at("run").get<std::string>()};
-  } catch (const Json::exception& error) {
-    fail<IoError>("{}: it is damaged: {}", where, error.what());
+    facts.emplace_back("layers", fmt::format("{:016x}", Hash().add(model.to_json()).value()));
+  } catch (const Error&) {
+    // Layers that no file can hold, such as functions of the program's own, are not compared.
   }
+  const TrainOptions& training = model.training();
+  facts.emplace_back("optimizer", training.optimizer.name);
+  std::string losses = training.loss.name;
+  for (const auto& [output, options] : training.outputs) {
+    losses += fmt::format(" {}: {}", output, options.loss.name);
+  }
+  facts.emplace_back("loss", losses);
+  return facts;
 }
-
-// ---- states in a folder
 
 using Position = std::pair<int, std::int64_t>;  // epoch and batch
 
@@ -162,6 +57,16 @@ std::optional<Position> position_of(const std::string& name) {
   const auto batch = std::from_chars(epoch.ptr + 1, end, position.second);
   if (batch.ec != std::errc() || batch.ptr != end) return std::nullopt;
   return position;
+}
+
+template <class F>
+auto reading(const fs::path& backup, F f) {
+  try {
+    return f();
+  } catch (const IoError& error) {
+    fail<IoError>("BackupAndRestore: training cannot go on from {}; remove it to begin anew: {}",
+                  backup.string(), error.what());
+  }
 }
 
 class Backups {
@@ -176,29 +81,43 @@ class Backups {
     if (!newest) return std::nullopt;
     return path_of(*newest);
   }
+  /// Has fit go on from there, if it finds that it can.
   void restore(Model& model, const fs::path& backup) const {
-    try {
-      Kept kept = read(backup / state_name);
-      if (kept.run != run_) {
-        fail<ArgumentError>(
-            "BackupAndRestore: training cannot go on from \"{}\", which is of \"{}\", with \"{}\": "
-            "take another folder, or remove it to begin anew",
-            folder_.string(), kept.run, run_);
-      }
-      model.load_weights(backup / weights_name);
-      model.resume = std::move(kept.state);
-    } catch (const IoError& error) {
-      fail<IoError>("BackupAndRestore: training cannot go on from {}; remove it to begin anew: {}",
-                    backup.string(), error.what());
+    KeptState kept = reading(backup, [&] { return read_state(backup / state_name); });
+    if (kept.run != run_) {
+      fail<ArgumentError>(
+          "BackupAndRestore: training cannot go on from \"{}\", which is of \"{}\", with \"{}\": "
+          "take another folder, or remove it to begin anew",
+          folder_.string(), kept.run, run_);
     }
+    const std::string other = kept.model.empty() ? "" : difference(kept.model, facts_of(model));
+    if (!other.empty()) {
+      fail<ArgumentError>(
+          "BackupAndRestore: training cannot go on from \"{}\", which is of another model: {}: "
+          "take "
+          "another folder, or remove it to begin anew",
+          folder_.string(), other);
+    }
+    kept.state.kept_in = fmt::format("\"{}\": ", folder_.string());
+    kept.state.restore = [backup](Model& resumed) {
+      reading(backup, [&] { resumed.load_weights(backup / weights_name); });
+    };
+    model.resume = std::move(kept.state);
   }
+  /// Where that fails, the state before stays.
   void keep(Model& model, const FitState& state) const {
     const fs::path temporary = folder_ / being_written,
                    backup = path_of({state.epoch, state.batch});
-    fs::remove_all(temporary);
-    fs::create_directories(temporary);
-    model.save_weights(temporary / weights_name);
-    write(state, run_, temporary / state_name);
+    std::error_code ignored;
+    try {
+      fs::remove_all(temporary);
+      fs::create_directories(temporary);
+      model.save_weights(temporary / weights_name);
+      write_state({state, run_, facts_of(model)}, temporary / state_name);
+    } catch (...) {
+      fs::remove_all(temporary, ignored);  // the disk may be full
+      throw;
+    }
     discard(backup);
     rename_durably(temporary, backup);
     for (const auto& [position, path] : all()) {
@@ -210,7 +129,6 @@ class Backups {
     std::error_code ignored;
     fs::remove_all(folder_ / being_written, ignored);
     fs::remove_all(folder_ / being_removed, ignored);
-    fs::remove(folder_, ignored);  // if nothing else is in it
   }
 
  private:
@@ -239,6 +157,10 @@ class Backups {
   std::string run_;
 };
 
+std::shared_ptr<void> lock_of(const std::string& folder) {
+  return std::make_shared<FolderLock>("BackupAndRestore", folder);
+}
+
 }  // namespace
 
 BackupAndRestore::operator Callback() const {
@@ -266,9 +188,11 @@ BackupAndRestore::operator Callback() const {
     const bool due = given.save_freq ? state->batches >= *given.save_freq
                                      : std::exchange(state->epoch_ended, false);
     if (!due && !(given.save_now && given.save_now())) return;
-    state->backups.keep(model, now());
+    try_to_write(model, "BackupAndRestore", given.backup_dir,
+                 [&] { state->backups.keep(model, now()); });
     state->batches = 0;
   };
+  callback.hold = [held = held, folder = backup_dir] { return held ? held : lock_of(folder); };
   if (delete_checkpoint) {
     callback.on_train_end = [state](Model&, Logs&) { state->backups.remove(); };
   }
@@ -276,6 +200,15 @@ BackupAndRestore::operator Callback() const {
 }
 
 bool BackupAndRestore::exists() const { return Backups(backup_dir).find().has_value(); }
-void BackupAndRestore::remove() const { Backups(backup_dir).remove(); }
+
+void BackupAndRestore::lock() {
+  if (!held) held = lock_of(backup_dir);
+}
+
+void BackupAndRestore::remove() const {
+  if (!fs::exists(backup_dir)) return;
+  const auto lock = held ? held : lock_of(backup_dir);  // which removes the folder if it is empty
+  Backups(backup_dir).remove();
+}
 
 }  // namespace weft::nn

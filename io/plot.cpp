@@ -53,6 +53,8 @@ bool is_column(const Shape& shape) {
   return shape.rank() == 1 || (shape.rank() == 2 && shape[1] == 1);
 }
 
+bool is_nan(float number) { return std::isnan(number); }
+
 std::int64_t largest(std::span<const float> row) {
   return std::max_element(row.begin(), row.end()) - row.begin();
 }
@@ -90,6 +92,10 @@ Answers answers(std::string_view who, const Tensor& labels, const Tensor& predic
     } else {
       const auto width = static_cast<std::size_t>(classes);
       answer.label = largest(std::span(label_numbers).subspan(i * width, width));
+    }
+    const auto p_width = binary ? 1 : static_cast<std::size_t>(classes);
+    if (std::ranges::any_of(numbers.subspan(i * p_width, p_width), is_nan)) {
+      fail<ArgumentError>("{}: prediction {} has a NaN, which says nothing of its class", who, i);
     }
     if (binary) {
       answer.predicted = numbers[i] > 0.5f ? 1 : 0;
@@ -348,8 +354,10 @@ void plot_prediction(const fs::path& file, const Tensor& probabilities,
   const auto names = names_or_numbers("plot_prediction", classes, std::ssize(numbers));
   std::vector<std::size_t> order(numbers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order,
-                           [&](std::size_t a, std::size_t b) { return numbers[a] > numbers[b]; });
+  // NaN comes last: no number is less than it.
+  std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) {
+    return is_nan(numbers[i]) ? -HUGE_VALF : numbers[i];
+  });
   order.resize(std::min<std::size_t>(order.size(), 10));
   const double row = 26, top = std::max(12.0, title_height(options));
   const int width = size_or(options.width, 560),

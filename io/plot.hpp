@@ -46,7 +46,8 @@ void plot_curves(const std::filesystem::path& file, const std::vector<Panel>& pa
 ///   predictions  f32[N,K], of which the largest counts; with [N] or [N,1], true above 0.5
 ///   returns      f32[K,K]: of class row, taken for class column. It is what
 ///                Model::metric_result("confusion_matrix") returns, too
-///   throws       ShapeError or TypeError for others; ArgumentError for a label that is no class
+///   throws       ShapeError or TypeError for others; ArgumentError for a label that is no
+///                class, and for a prediction with a NaN
 Tensor confusion_matrix(const Tensor& labels, const Tensor& predictions);
 
 /// Draws a confusion matrix with its numbers: the darker, the more of the class. Blue is right, red

@@ -14,12 +14,12 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <span>
 
 #include "graph/error.hpp"
+#include "nn/appended_file.hpp"
 #include "nn/model.hpp"
 #include "nn/standard_callbacks.hpp"
 
@@ -144,41 +144,46 @@ class Writer {
  public:
   explicit Writer(fs::path folder) : folder_(std::move(folder)) {}
 
+  /// Throw IoError; the file then ends with the last whole record.
   void write(std::int64_t step, const std::vector<Message>& values) {
     if (values.empty()) return;
-    if (!out_.is_open()) open();
+    open();
     Message summary;
     for (const Message& value : values) summary.message(1, value);
     record(Message().number(1, now()).number(2, step).message(5, summary));
   }
-  void close() { out_.close(); }
-
- private:
+  /// Begins a file, if none is open.
   void open() {
+    if (file_.is_open()) return;
     static std::atomic<int> files = 0;
     std::array<char, 256> host{};
     if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
       host = {'l', 'o', 'c', 'a', 'l', 'h', 'o', 's', 't'};
     }
-    std::error_code error;
-    fs::create_directories(folder_, error);
-    file_ =
-        folder_ / fmt::format("events.out.tfevents.{:010}.{}.{}.{}.v2",
-                              static_cast<std::int64_t>(now()), host.data(), ::getpid(), files++);
-    out_.clear();
-    out_.open(file_, std::ios::binary | std::ios::trunc);
-    record(Message().number(1, now()).bytes(3, "brain.Event:2"));
+    file_.open(folder_ / fmt::format("events.out.tfevents.{:010}.{}.{}.{}.v2",
+                                     static_cast<std::int64_t>(now()), host.data(), ::getpid(),
+                                     files++));
+    try {
+      record(Message().number(1, now()).bytes(3, "brain.Event:2"));
+    } catch (const IoError&) {
+      // Without it, what follows is no event file.
+      std::error_code ignored;
+      fs::remove(file_.path(), ignored);
+      file_.close();
+      throw;
+    }
   }
+  void close() { file_.close(); }
 
+ private:
   void record(const Message& event) {
     const std::string length = little_endian(std::uint64_t{event.wire().size()});
-    out_ << length << little_endian(masked_crc(length)) << event.wire()
-         << little_endian(masked_crc(event.wire())) << std::flush;
-    if (!out_) fail<IoError>("TensorBoard: \"{}\" cannot be written", file_.string());
+    file_.append(length + little_endian(masked_crc(length)) + event.wire() +
+                 little_endian(masked_crc(event.wire())));
   }
 
-  fs::path folder_, file_;
-  std::ofstream out_;
+  fs::path folder_;
+  AppendedFile file_{"TensorBoard"};
 };
 
 using Clock = std::chrono::steady_clock;
@@ -193,6 +198,13 @@ struct State {
         train(fs::path(board.log_dir) / "train"),
         validation(fs::path(board.log_dir) / "validation") {}
 
+  /// What is lost is not written later.
+  void write(Model& model, Writer& writer, std::int64_t step, const std::vector<Message>& values) {
+    constexpr bool is_whole = false;
+    try_to_write(
+        model, "TensorBoard", given.log_dir, [&] { writer.write(step, values); }, is_whole);
+  }
+
   void write_model(Model& model) {
     if (!given.write_graph) return;
     try {
@@ -202,7 +214,7 @@ struct State {
     }
   }
 
-  void end_batch(Logs& logs) {
+  void end_batch(Model& model, const Logs& logs) {
     ++batches;
     if (!given.update_freq || batches % *given.update_freq != 0) return;
     std::vector<Message> values;
@@ -210,7 +222,7 @@ struct State {
       values.push_back(scalar("batch_steps_per_second", per_second(1, batch_begin)));
     }
     for (const auto& [name, value] : logs) values.push_back(scalar("batch_" + name, value));
-    train.write(batches, values);
+    write(model, train, batches, values);
   }
 
   void end_epoch(Model& model, int epoch, const Logs& logs) {
@@ -234,8 +246,8 @@ struct State {
         trained.push_back(histogram(weights[i].name + "/histogram", to_floats(values[i])));
       }
     }
-    train.write(epoch, trained);
-    validation.write(epoch, validated);
+    write(model, train, epoch, trained);
+    write(model, validation, epoch, validated);
   }
 
   TensorBoard given;
@@ -258,6 +270,7 @@ TensorBoard::operator Callback() const {
   Callback callback;
   callback.on_train_begin = [state](Model& model) {
     state->batches = 0;
+    state->train.open();
     state->write_model(model);
   };
   callback.on_epoch_begin = [state](Model& model, int) {
@@ -267,15 +280,15 @@ TensorBoard::operator Callback() const {
   callback.on_train_batch_begin = [state](Model&, std::int64_t) {
     state->batch_begin = Clock::now();
   };
-  callback.on_train_batch_end = [state](Model&, std::int64_t, Logs& logs) {
-    state->end_batch(logs);
+  callback.on_train_batch_end = [state](Model& model, std::int64_t, Logs& logs) {
+    state->end_batch(model, logs);
   };
   callback.on_test_end = [state](Model& model, Logs& logs) {
     std::vector<Message> values;
     for (const auto& [name, value] : logs) {
       values.push_back(scalar(fmt::format("evaluation_{}_vs_iterations", name), value));
     }
-    state->validation.write(model.iterations(), values);
+    state->write(model, state->validation, model.iterations(), values);
   };
   callback.on_epoch_end = [state](Model& model, int epoch, Logs& logs) {
     state->end_epoch(model, epoch, logs);

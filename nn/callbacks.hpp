@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "nn/fit_state.hpp"
 #include "nn/history.hpp"
@@ -52,6 +53,9 @@ struct Callback {
   std::function<CallbackState()> state{};
   /// Takes what state() returned, after on_train_begin. There must be both or neither.
   std::function<void(Model&, const CallbackState&)> set_state{};
+  /// Called by fit before on_train_begin. What it returns is kept until fit ends, by an exception
+  /// or not: a lock.
+  std::function<std::shared_ptr<void>()> hold{};
 };
 
 }  // namespace weft::nn

@@ -1,6 +1,7 @@
 #include "nn/column.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <optional>
 #include <type_traits>
@@ -8,6 +9,7 @@
 #include "graph/array.hpp"
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "nn/fingerprint.hpp"
 #include "nn/shapes.hpp"
 
 namespace weft::nn {
@@ -74,6 +76,8 @@ class Mapped final : public Source {
     from_.take_row(sample, row, random);
     function_(row, rows[0], random);
   }
+  /// Not of the function: other processors may round otherwise what it makes.
+  std::uint64_t fingerprint() const override { return from_.fingerprint(); }
 
  private:
   Column from_;
@@ -261,6 +265,29 @@ void Column::take(std::span<const std::int64_t> rows, Tensor& batch, std::int64_
       copy(batch.data<float>());
     }
   });
+}
+
+std::uint64_t Column::fingerprint() const {
+  Hash hash;
+  hash.add(std::bit_cast<std::uint32_t>(scale_)).add(std::bit_cast<std::uint32_t>(offset_));
+  if (source_) {
+    hash.add(source_->fingerprint()).add(column_);
+    for (std::int64_t row = 0; row < size_; ++row) {
+      hash.add(static_cast<std::uint64_t>(stored(row)));
+    }
+    return hash.value();
+  }
+  constexpr std::int64_t most = 256 << 20, sampled = 64 << 20;  // bytes
+  const auto row_bytes = static_cast<std::int64_t>(size_of(data_.dtype())) * row_elements_;
+  if (row_bytes == 0 || size_ == 0) return hash.value();
+  const std::int64_t every =
+      size_ <= most / row_bytes ? 1 : std::max<std::int64_t>(1, size_ / (sampled / row_bytes + 1));
+  const auto add = [&](std::int64_t row) {
+    hash.add({data_.bytes() + stored(row) * row_bytes, static_cast<std::size_t>(row_bytes)});
+  };
+  for (std::int64_t row = 0; row < size_; row += every) add(row);
+  if (every > 1) add(size_ - 1);
+  return hash.value();
 }
 
 Tensor Column::to_tensor() const {

@@ -50,6 +50,11 @@ class Column {
   /// One row as f32, made with that randomness.
   void take_row(std::int64_t row, std::span<float> to, Random& random) const;
 
+  /// A hash that tells its rows and their order from others': of all rows of a tensor of up to
+  /// 256 MB, of every so many of a larger one, about 64 MB of them; of what a source says of itself
+  /// (Source::fingerprint), and which of its samples these are; and of how they are scaled.
+  std::uint64_t fingerprint() const;
+
   /// Makes some rows of several columns at once, so that a sample that has rows in several of them
   /// is made once; `to` has a tensor for each, from its row 0 on.
   static void make(std::span<const Column> columns, std::span<const std::int64_t> rows,

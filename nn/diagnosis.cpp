@@ -149,9 +149,10 @@ Diagnosis diagnosis(const History& history) {
   Diagnosis result;
   if (!history.epoch.empty()) result.epochs = history.epoch.back() + 1;
   const std::vector<Point> all = points_of(history, "loss");
-  const auto lost =
-      std::ranges::find_if(all, [](const Point& point) { return !std::isfinite(point.loss); });
-  if (lost != all.end()) result.diverged_from = lost->epoch;
+  // Training may recover: what counts is the end.
+  const auto is_finite = [](const Point& point) { return std::isfinite(point.loss); };
+  const auto sound = std::find_if(all.rbegin(), all.rend(), is_finite);
+  if (sound != all.rbegin()) result.diverged_from = sound.base()->epoch;
 
   const std::vector<Point> train = finite(all), validation = finite(points_of(history, "val_loss"));
   result.validated = history.contains("val_loss");

@@ -13,7 +13,7 @@ enum class Verdict {
   underfitting,  ///< validation loss still falls at the end: the model may learn more
   good_fit,      ///< at the end, validation loss neither falls nor clearly rises
   overfitting,   ///< behind the best epoch, validation loss rises, training loss does not
-  diverging      ///< both rise behind the best epoch, or the loss is no number any more
+  diverging      ///< both rise behind the best epoch, or the loss is not finite at the end
 };
 
 struct Diagnosis {
@@ -23,7 +23,7 @@ struct Diagnosis {
   std::optional<int> best_epoch{};        ///< from 1: the first where the validation loss is lowest
   std::optional<double> best_loss{};      ///< of validation, then
   std::optional<int> overfitting_from{};  ///< the epoch that was validated next behind the best one
-  std::optional<int> diverged_from{};     ///< the first whose training loss is no finite number
+  std::optional<int> diverged_from{};     ///< from it to the end, the training loss is not finite
 
   /// "Best epoch: 7 of 10 (val_loss 0.0521). From epoch 8 on the model overfits: ..."
   std::string text() const;

@@ -3,14 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "graph/tensor.hpp"
+#include "nn/fingerprint.hpp"
 #include "nn/history.hpp"
 
 namespace weft::nn {
+
+class Model;
 
 /// What a callback remembers from one batch or epoch to the next.
 struct CallbackState {
@@ -37,6 +41,13 @@ struct FitState {
   std::vector<PartialSums> sums{};           ///< of this epoch's batches before
   History history{};                         ///< of the epochs before
   std::vector<CallbackState> callbacks{};    ///< of those that have a state, in their order
+  Facts data{};  ///< what tells the data from others; empty: they are not compared
+
+  // For fit, of whoever kept the state.
+
+  std::string kept_in{};  ///< for messages: "\"backup\"; "
+  /// Sets weights and what the optimizer keeps, when fit has found that it can go on.
+  std::function<void(Model&)> restore{};
 };
 
 }  // namespace weft::nn

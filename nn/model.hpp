@@ -27,6 +27,7 @@
 #include "nn/progress.hpp"
 #include "nn/score_metrics.hpp"
 #include "nn/sharing.hpp"
+#include "nn/unwritten.hpp"
 #include "runtime/variables.hpp"
 
 namespace weft::nn {
@@ -135,6 +136,8 @@ class Model {
   /// before. fit throws ArgumentError if its callbacks are others, or if it is in the middle of an
   /// epoch of other data or batches.
   std::optional<FitState> resume{};
+  /// What callbacks could not write since fit began: nn/unwritten.hpp.
+  std::vector<Unwritten> unwritten{};
 
   /// Layers in Keras' order: the longer the way to an output, the earlier. An input may be what
   /// a layer made; the model then begins behind it.
@@ -422,7 +425,8 @@ class Model {
   std::vector<PartialSums> partial_sums() const;
   std::vector<Tensor> fresh_predictions(std::int64_t samples,
                                         std::vector<std::byte*>& memory) const;
-  FitState resume_fit(const FitOptions& options, std::int64_t samples);
+  FitState resume_fit(const FitOptions& options, std::int64_t samples,
+                      const std::function<const Facts&()>& facts);
 
   Variables variables_;
   std::optional<TrainOptions> training_;

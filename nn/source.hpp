@@ -23,6 +23,8 @@ class Source {
   /// a sample of an epoch whichever thread makes it. May throw; fit throws it on.
   virtual void read(std::int64_t sample, Random& random,
                     std::span<const std::span<float>> rows) const = 0;
+  /// A number that tells its data from others', for training that is resumed; 0: nothing is known.
+  virtual std::uint64_t fingerprint() const { return 0; }
 };
 
 /// Makes of a row of x another: random is as Source::read's.

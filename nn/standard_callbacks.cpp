@@ -7,7 +7,6 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <vector>
@@ -61,7 +60,9 @@ class Monitor {
         more_(more_is_better(who_, name_, mode)),
         min_delta_(std::abs(min_delta)),
         first_(first),
-        best_(first) {}
+        best_(first) {
+    if (std::isnan(min_delta)) fail<ArgumentError>("{}: min_delta must be a number, not NaN", who_);
+  }
 
   void reset() { best_ = first_; }
   /// The number, or nothing, which is said once.
@@ -77,8 +78,11 @@ class Monitor {
     }
     return std::nullopt;
   }
+  /// NaN improves nothing, not even where there is nothing to compare with; every number improves
+  /// on it.
   bool improves(double value, std::optional<double> reference) const {
-    if (!reference) return true;
+    if (std::isnan(value)) return false;
+    if (!reference || std::isnan(*reference)) return true;
     return more_ ? value - min_delta_ > *reference : value + min_delta_ < *reference;
   }
   bool improves(double value) const { return improves(value, best_); }
@@ -160,7 +164,9 @@ EarlyStopping::operator Callback() const {
       state->best_epoch = epoch;
       if (given.restore_best_weights) state->best_weights = copies_of(model.get_weights());
     };
-    if (given.restore_best_weights && state->best_weights.empty()) keep();
+    // Weights may be kept before any are the best; those of an epoch without a number are not.
+    const bool has_none = given.restore_best_weights && state->best_weights.empty();
+    if (has_none && !std::isnan(*current)) keep();
     ++state->wait;
     if (state->monitor.improves(*current)) {
       state->monitor.take(*current);
@@ -223,6 +229,7 @@ ModelCheckpoint::operator Callback() const {
     std::optional<Monitor> monitor;
     int epoch = 0;
     std::int64_t batches = 0;
+    std::optional<double> lost{};  // the best of those that could not be written
   };
   auto state = std::make_shared<State>(State{*this, std::nullopt});
   if (config.save_best_only) {
@@ -232,24 +239,36 @@ ModelCheckpoint::operator Callback() const {
   const auto save = [state](Model& model, std::optional<std::int64_t> batch, const Logs& logs) {
     const ModelCheckpointConfig& options = state->given.config;
     const std::string file = filled(state->given.filepath, state->epoch, batch, logs);
-    if (state->monitor) {
-      Monitor& monitor = *state->monitor;
-      const auto current = monitor.in(logs);
-      if (current && !monitor.improves(*current)) {
-        say(options.verbose, "\nEpoch {}: {} did not improve from {}\n", state->epoch + 1,
-            monitor.name(), monitor.best_text());
-        return;
-      }
-      if (current) {
-        say(options.verbose, "\nEpoch {}: {} improved from {} to {:.5f}, saving model to {}\n",
-            state->epoch + 1, monitor.name(), monitor.best_text(), *current, file);
-        monitor.take(*current);
-      }
-    } else {
+    const auto write = [&] {
+      make_folder_of(file);
+      options.save_weights_only ? model.save_weights(file) : model.save(file);
+    };
+    if (!state->monitor) {
       say(options.verbose, "\nEpoch {}: saving model to {}\n", state->epoch + 1, file);
+      try_to_write(model, "ModelCheckpoint", file, write);
+      return;
     }
-    make_folder_of(file);
-    options.save_weights_only ? model.save_weights(file) : model.save(file);
+    Monitor& monitor = *state->monitor;
+    const auto current = monitor.in(logs);
+    if (current && !monitor.improves(*current)) {
+      say(options.verbose, "\nEpoch {}: {} did not improve from {}{}\n", state->epoch + 1,
+          monitor.name(), monitor.best_text(), std::isnan(*current) ? ": it is NaN" : "");
+      return;
+    }
+    if (current) {
+      say(options.verbose, "\nEpoch {}: {} improved from {} to {:.5f}, saving model to {}\n",
+          state->epoch + 1, monitor.name(), monitor.best_text(), *current, file);
+    }
+    // Of those that could be written, the best is kept. One that could not is still missing where
+    // it was better.
+    std::optional<double>& lost = state->lost;
+    const bool is_whole = !lost || (current && !monitor.improves(*lost, *current));
+    if (try_to_write(model, "ModelCheckpoint", file, write, is_whole)) {
+      if (current) monitor.take(*current);
+      if (is_whole) lost.reset();
+    } else if (current && (!lost || monitor.improves(*current, lost))) {
+      lost = current;
+    }
   };
   Callback callback;
   callback.on_epoch_begin = [state](Model&, int epoch) { state->epoch = epoch; };
@@ -360,78 +379,6 @@ LearningRateScheduler::operator Callback() const {
   callback.set_state = [](Model& model, const CallbackState& kept) {
     if (kept.numbers.contains("before")) model.set_learning_rate(kept.number("before"));
   };
-  return callback;
-}
-
-CSVLogger::operator Callback() const {
-  struct State {
-    CSVLogger given;
-    std::ofstream file{};
-    std::vector<std::string> columns{};
-    bool goes_on = false, header = true;
-  };
-  auto state = std::make_shared<State>();
-  state->given = *this;
-  Callback callback;
-  const auto size = [state] {
-    std::error_code error;
-    const std::uintmax_t bytes = fs::file_size(state->given.filename, error);
-    return error ? 0 : bytes;
-  };
-  callback.on_train_begin = [state](Model&) {
-    state->columns.clear();
-    state->goes_on = state->given.append;
-    state->file = std::ofstream();
-  };
-  callback.state = [size] {
-    return CallbackState{.numbers = {{"bytes", static_cast<double>(size())}}};
-  };
-  // Lines of epochs that are gone through once more would stand there twice.
-  callback.set_state = [state, size](Model&, const CallbackState& kept) {
-    state->goes_on = true;
-    const auto bytes = static_cast<std::uintmax_t>(kept.number("bytes"));
-    if (size() > bytes) fs::resize_file(state->given.filename, bytes);
-  };
-  // Not before: until then it is not known whether training is resumed.
-  callback.on_epoch_begin = [state, size](Model&, int) {
-    if (state->file.is_open()) return;
-    const fs::path file = state->given.filename;
-    make_folder_of(file);
-    state->header = !state->goes_on || size() == 0;
-    state->file = std::ofstream(file, state->goes_on ? std::ios::app : std::ios::trunc);
-    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", file.string());
-  };
-  callback.on_epoch_end = [state](Model&, int epoch, Logs& logs) {
-    const std::string& separator = state->given.separator;
-    if (state->columns.empty()) {
-      for (const auto& [name, value] : logs) state->columns.push_back(name);
-      std::ranges::sort(state->columns);
-      const bool validated = std::ranges::any_of(
-          state->columns, [](const std::string& name) { return name.starts_with("val_"); });
-      // A later epoch may be validated.
-      const std::size_t trained = state->columns.size();
-      for (std::size_t i = 0; !validated && i < trained; ++i) {
-        state->columns.push_back("val_" + state->columns[i]);
-      }
-      if (state->header) {
-        state->file << "epoch";
-        for (const std::string& name : state->columns) state->file << separator << name;
-        state->file << '\n';
-      }
-    }
-    state->file << epoch;
-    for (const std::string& name : state->columns) {
-      state->file << separator;
-      if (logs.contains(name)) {
-        state->file << fmt::format("{}", logs[name]);
-      } else {
-        state->file << "NA";
-      }
-    }
-    state->file << '\n' << std::flush;
-    if (!state->file) fail<IoError>("CSVLogger: \"{}\" cannot be written", state->given.filename);
-  };
-  callback.on_train_end = [state](Model&, Logs&) { state->file.close(); };
   return callback;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,11 +15,16 @@
 
 namespace weft::nn {
 
+// A file that cannot be written while training goes on, since the disk is full, does not end it: a
+// warning is written once, the files that are there stay, and Model::unwritten says what is missing
+// (nn/unwritten.hpp).
+//
 // What several of them have in common:
 //   monitor  a name in the logs: "loss", "val_accuracy". Where it is not there, it is not heeded, and
 //            a warning is written once
 //   mode     "min" or "max": which way is better. "auto" sees it from the name. An ArgumentError is
-//            thrown where that does not say it, and for other words
+//            thrown where that does not say it, and for other words. NaN is never an improvement, and
+//            any number is one over NaN (Keras 3 keeps a NaN that came first as the best)
 //   verbose  1 says what was done, on std::cout
 
 /// Stops when the monitored number has not become better for `patience` epochs.
@@ -46,7 +52,7 @@ struct ModelCheckpointConfig {
 
 /// Saves the model, or its weights, as it is trained. The ending says the format, as in
 /// Model::save. Throws ArgumentError when it is made, for an ending that does not fit, and when it
-/// saves, for a name that the logs do not have; what Model::save throws.
+/// saves, for a name that the logs do not have; what Model::save throws, but for IoError.
 struct ModelCheckpoint {
   /// May name the epoch, from 1, and numbers of the logs: "{epoch:02d}-{val_loss:.2f}.keras".
   /// Folders are made.
@@ -79,6 +85,8 @@ struct LearningRateScheduler {
 
 /// Writes a line for each epoch, which counts from 0: epoch,accuracy,loss,val_accuracy,val_loss.
 /// Columns are those of the first epoch, sorted; where a later one has no such number stands NA.
+/// Lines that could not be written are tried again with the next. Throws IoError when training
+/// begins, if it cannot write there.
 struct CSVLogger {
   std::string filename;
   std::string separator = ",";
@@ -93,7 +101,7 @@ struct CSVLogger {
 /// runs stay beside.
 /// It is defined in io/tensorboard.cpp, which must be linked (weft::weft has it).
 ///   throws  ArgumentError when it is made, for no log_dir and frequencies out of range; IoError
-///           when it writes
+///           when training begins, if it cannot write there
 struct TensorBoard {
   std::string log_dir = "logs";
   int histogram_freq = 0;   ///< epochs between histograms of all weights; 0: none
@@ -115,10 +123,13 @@ struct TerminateOnNaN {
 /// it is started again, with the same data, options, callbacks and seeds, and ends as if it had not
 /// been: with the same weights, to the last bit, the same history, and what other callbacks
 /// remember, such as the best weights so far. At the end of training the state is removed. A state
-/// of other callbacks, metrics, seed or `run` is refused (ArgumentError); data are not compared.
-/// It is defined in io/backup.cpp, which must be linked (weft::weft has it).
-///   throws  ArgumentError when it is made, for no backup_dir and a save_freq below 1; IoError when
-///           it writes, and for a state that cannot be read
+/// of other data (as far as nn/fingerprint.hpp tells them apart), layers, optimizer, loss,
+/// callbacks, metrics, seed or `run` is refused (ArgumentError), and then the model is as it was.
+/// While fit runs, the folder is locked: a second training that is given it, in this process or
+/// another, is refused (IoError). It is defined in io/backup.cpp, which must be linked (weft::weft
+/// has it).
+///   throws  ArgumentError when it is made, for no backup_dir and a save_freq below 1; IoError for
+///           a folder that is in use, and a state that cannot be read
 struct BackupAndRestore {
   std::string backup_dir;                   ///< made if need be, for nothing else
   std::optional<std::int64_t> save_freq{};  ///< batches; nothing: at the end of each epoch
@@ -129,8 +140,12 @@ struct BackupAndRestore {
   std::function<bool()> save_now{};
   operator Callback() const;
   bool exists() const;  ///< is there a state to go on from?
-  /// Removes the state, and the folder if nothing else is in it.
+  /// Removes the state, and the folder if nothing else is in it. Throws IoError if it is in use.
   void remove() const;
+  /// Locks the folder now, and not only while fit runs, until this object, its copies and the
+  /// callbacks made of them are gone. Throws IoError if it is in use.
+  void lock();
+  std::shared_ptr<void> held{};  ///< what lock() did
 };
 
 }  // namespace weft::nn

@@ -79,8 +79,8 @@ std::vector<CallbackState> states_of(const std::vector<Callback>& callbacks) {
   return states;
 }
 
-void set_states(Model& model, const std::vector<Callback>& callbacks,
-                const std::vector<CallbackState>& states) {
+void expect_same_number(const std::vector<Callback>& callbacks,
+                        const std::vector<CallbackState>& states) {
   const auto count = static_cast<std::size_t>(std::ranges::count_if(
       callbacks, [](const Callback& callback) { return callback.state != nullptr; }));
   if (count != states.size()) {
@@ -89,6 +89,10 @@ void set_states(Model& model, const std::vector<Callback>& callbacks,
         "do; to go on, they must be the same",
         states.size(), count);
   }
+}
+
+void set_states(Model& model, const std::vector<Callback>& callbacks,
+                const std::vector<CallbackState>& states) {
   auto state = states.begin();
   for (const Callback& callback : callbacks) {
     if (callback.state) callback.set_state(model, *state++);
@@ -330,8 +334,17 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
   }
   stop_training = false;
   resume.reset();
+  unwritten.clear();
+  std::vector<std::shared_ptr<void>> held;
+  for (const Callback& callback : options.callbacks) {
+    if (callback.hold) held.push_back(callback.hold());
+  }
   notify(options.callbacks, &Callback::on_train_begin, *this);
-  FitState start = resume_fit(options, train.size());
+  std::optional<Facts> known_facts;  // of the data, if somebody asks
+  const auto facts = [&]() -> const Facts& {
+    return known_facts ? *known_facts : known_facts.emplace(facts_of(train, validation));
+  };
+  FitState start = resume_fit(options, train.size(), facts);
   History history = std::move(start.history);
   // Those who may ask what training could go on from after this point.
   const bool asked = std::ranges::any_of(
@@ -346,7 +359,8 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
                       .seed = options.seed,
                       .sums = batch > 0 ? partial_sums() : std::vector<PartialSums>(),
                       .history = history,
-                      .callbacks = states_of(options.callbacks)};
+                      .callbacks = states_of(options.callbacks),
+                      .data = facts()};
     };
     notify(options.callbacks, &Callback::on_state, *this, state);
   };
@@ -396,9 +410,16 @@ History Model::fit(const Dataset& data, const FitOptions& options) {
 }
 
 /// Where fit begins, after on_train_begin.
-FitState Model::resume_fit(const FitOptions& options, std::int64_t samples) {
+FitState Model::resume_fit(const FitOptions& options, std::int64_t samples,
+                           const std::function<const Facts&()>& facts) {
   if (!resume) return {.epoch = options.initial_epoch};
   FitState state = *std::exchange(resume, std::nullopt);
+  if (const std::string other = state.data.empty() ? "" : difference(state.data, facts());
+      !other.empty()) {
+    fail<ArgumentError>(
+        "fit: {}training broke off with other data, and cannot go on with these: {}", state.kept_in,
+        other);
+  }
   if (state.batch > 0 && (state.samples != samples || state.batch_size != options.batch_size)) {
     fail<ArgumentError>(
         "fit: training broke off in an epoch of {} samples in batches of {}, and cannot go on with "
@@ -409,6 +430,8 @@ FitState Model::resume_fit(const FitOptions& options, std::int64_t samples) {
     fail<ArgumentError>("fit: training broke off with the seed {}, and cannot go on with {}",
                         state.seed, options.seed);
   }
+  expect_same_number(options.callbacks, state.callbacks);
+  if (state.restore) state.restore(*this);
   set_states(*this, options.callbacks, state.callbacks);
   return state;
 }

@@ -1,11 +1,15 @@
 #include "io/atomic_file.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <iterator>
 #include <stdexcept>
+#include <set>
+#include <utility>
 
 #include "graph/error.hpp"
 #include "tests/io_files.hpp"
@@ -103,6 +107,85 @@ TEST_CASE("expect_writable: says what write_atomically would") {
   check_message<IoError>([&] { expect_writable(folder / "d"); }, {"is a folder"});
   CHECK(content(folder / "old") == "old");
   CHECK(entries(folder.path()) == 2);
+}
+
+/// A process that begins to write folder/"a", and then ends there, or waits until it is killed.
+class Writer {
+ public:
+  Writer(const fs::path& folder, bool ends) {
+    int ends_of_pipe[2];
+    REQUIRE(::pipe(ends_of_pipe) == 0);
+    child_ = ::fork();
+    REQUIRE(child_ >= 0);
+    if (child_ == 0) {
+      write_atomically(folder / "a", [&](const fs::path&) {
+        if (::write(ends_of_pipe[1], "x", 1) != 1 || ends) ::_exit(0);
+        while (true) ::pause();
+      });
+    }
+    ::close(ends_of_pipe[1]);
+    char letter = 0;
+    REQUIRE(::read(ends_of_pipe[0], &letter, 1) == 1);
+    ::close(ends_of_pipe[0]);
+    if (ends) ::waitpid(std::exchange(child_, 0), nullptr, 0);
+  }
+  ~Writer() {
+    if (child_ == 0) return;
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+ private:
+  pid_t child_ = 0;
+};
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  return names;
+}
+
+TEST_CASE("write_atomically: what dead processes began goes, and nothing else") {
+  TemporaryFolder folder;
+  const Writer alive(folder.path(), false);
+  const std::string of_alive = *names_in(folder.path()).begin();
+  const Writer dead(folder.path(), true);
+  std::set<std::string> both = names_in(folder.path());
+  REQUIRE(both.size() == 2);
+  both.erase(of_alive);
+  const std::string of_dead = *both.begin();
+  const auto changed = [&](std::string_view from, std::string_view to) {
+    std::string name = of_dead;
+    return name.replace(name.find(from), from.size(), to);
+  };
+  const auto place_at = of_dead.find("weft-") + 5;
+  std::string elsewhere = of_dead;
+  elsewhere[place_at] = elsewhere[place_at] == '0' ? '1' : '0';
+  // Of another place, or not quite of our form.
+  const std::set<std::string> foreign{elsewhere,
+                                      changed(".a.", "a."),
+                                      changed(".a.", "."),
+                                      changed(".tmp", ".tmp2"),
+                                      changed(".tmp", ""),
+                                      changed("weft-", "weft-0"),
+                                      changed("weft-", ""),
+                                      ".a.99999999.0.tmp",
+                                      ".tmp"};
+  for (const std::string& name : foreign) put(folder / name, "x");
+  const std::string also_dead = changed(".a.", ".another name.h5.");
+  put(folder / also_dead, "x");
+  put(folder / changed(".tmp", ".tmp.0a1b2c"), "x");  // libzip's
+  const std::string folder_of_that_name = changed(".a.", ".b.");
+  fs::create_directory(folder / folder_of_that_name);
+
+  write_atomically(folder / "c", {bytes_of("new")});
+  std::set<std::string> left = foreign;
+  left.insert({of_alive, folder_of_that_name, "c"});
+  CHECK(names_in(folder.path()) == left);
 }
 
 }  // namespace

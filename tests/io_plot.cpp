@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <thread>
@@ -204,6 +205,14 @@ TEST_CASE("plot: a confusion matrix counts and shows what is taken for what") {
   CHECK(ink(read_png(folder / "many.png", 3)) > 200);
 
   check_message<ShapeError>([&] { plot_confusion_matrix(folder / "b.png", vectors); }, {"[4,3]"});
+  // A NaN is no class, neither the first of a row nor what is not above 0.5.
+  const Tensor one = Tensor::of<std::int32_t>({2}, {1, 1});
+  for (const Tensor& lost :
+       {Tensor::of<float>({2, 2}, {0, 1, NAN, 1}), Tensor::of<float>({2}, {1, NAN})}) {
+    check_message<ArgumentError>([&] { confusion_matrix(one, lost); },
+                                 {"confusion_matrix: prediction 1 has a NaN"});
+    check_message<ArgumentError>([&] { mistakes(one, lost); }, {"mistakes: prediction 1"});
+  }
   check_message<TypeError>(
       [&] {
         plot_confusion_matrix(folder / "b.png", Tensor::of<std::int32_t>({1, 1}, {1}));

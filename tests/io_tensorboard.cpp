@@ -255,7 +255,7 @@ TEST_CASE("tensorboard: evaluate writes by itself, and errors say what is wrong"
                                {"histogram_freq", "-1"});
   put(folder / "file", "");
   check_message<IoError>([&] { fit(model, {.log_dir = (folder / "file").string()}); },
-                         {"TensorBoard", "file", "cannot be written"});
+                         {"TensorBoard", "file", "cannot be made"});
 }
 
 }  // namespace weft::test

@@ -180,6 +180,12 @@ TEST_CASE("diagnosis: what is no number, and what was not validated") {
   CHECK(lost.verdict == Verdict::unknown);
   CHECK(says(lost, "The validation loss is no finite number in any epoch"));
 
+  // A first epoch without a number is not the best, and training that recovers has not diverged.
+  const nn::Diagnosis recovered = nn::diagnosis(history_of({nan, 3, 2}, {nan, 3, 2}));
+  CHECK(recovered.best_epoch == 3);
+  CHECK(!recovered.diverged_from);
+  CHECK(recovered.verdict == Verdict::underfitting);
+
   // Every second epoch was validated.
   const nn::History second = history_of({6, 5, 4, 3, 2, 1}, {-1, 2, -1, 1, -1, 2});
   CHECK(second.epochs_of("val_loss") == std::vector<int>{1, 3, 5});

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -100,8 +102,10 @@ void predict_pictures(const Given& given, nn::Model& model) {
     const std::vector<float> numbers = classes.probabilities(y.data<float>());
     std::vector<std::int64_t> order(numbers.size());
     std::iota(order.begin(), order.end(), std::int64_t{0});
-    std::ranges::stable_sort(order, [&](std::int64_t a, std::int64_t b) {
-      return numbers[static_cast<std::size_t>(a)] > numbers[static_cast<std::size_t>(b)];
+    // NaN comes last: no number is less than it.
+    std::ranges::stable_sort(order, std::greater(), [&](std::int64_t i) {
+      const float number = numbers[static_cast<std::size_t>(i)];
+      return std::isnan(number) ? -HUGE_VALF : number;
     });
     order.resize(std::min<std::size_t>(order.size(), static_cast<std::size_t>(given.top)));
     if (given.json) {

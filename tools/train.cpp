@@ -157,7 +157,7 @@ std::string run_of(const Given& given) {
   return run;
 }
 
-nn::BackupAndRestore backup(const Given& given) {
+nn::BackupAndRestore backup_of(const Given& given) {
   return {.backup_dir = given.resume,
           .save_freq = given.resume_freq,
           .delete_checkpoint = false,  // until the model is saved
@@ -165,12 +165,11 @@ nn::BackupAndRestore backup(const Given& given) {
           .save_now = InterruptGuard::stops};
 }
 
-bool resumes(const Given& given) { return !given.resume.empty() && backup(given).exists(); }
-
-std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
+std::vector<nn::Callback> callbacks(const Given& given, const nn::BackupAndRestore& backup,
+                                    bool validated) {
   std::vector<nn::Callback> all;
   const std::string monitor = validated ? "val_loss" : "loss";
-  if (!given.resume.empty()) all.push_back(backup(given));
+  if (!given.resume.empty()) all.push_back(backup);
   if (given.early_stopping > 0) {
     all.push_back(nn::EarlyStopping{
         .monitor = monitor, .patience = given.early_stopping, .restore_best_weights = true});
@@ -184,10 +183,12 @@ std::vector<nn::Callback> callbacks(const Given& given, bool validated) {
   }
   if (!given.tensorboard.empty()) all.push_back(nn::TensorBoard{.log_dir = given.tensorboard});
   if (given.json) {
-    all.push_back({.on_epoch_end = [](nn::Model&, int epoch, nn::Logs& logs) {
+    all.push_back({.on_epoch_end = [](nn::Model& model, int epoch, nn::Logs& logs) {
       Json line{{"epoch", epoch + 1}};
       line.update(json_of(logs));
-      print(line.dump() + "\n");
+      constexpr bool is_whole = false;  // lines that are lost are not written later
+      nn::try_to_write(
+          model, "--json", "stdout", [&] { print(line.dump() + "\n"); }, is_whole);
     }});
   }
   return all;
@@ -226,15 +227,40 @@ std::optional<fs::file_time_type> written(const fs::path& file) {
   return error ? std::nullopt : std::optional(time);
 }
 
+/// "log.csv (CSVLogger: ...)" of all that is missing; "" if nothing is.
+std::string missing_of(const nn::Model& model) {
+  std::vector<std::string> all;
+  for (const nn::Unwritten& one : model.unwritten) {
+    if (!one.later) all.push_back(fmt::format("{} ({})", one.file, one.why));
+  }
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+/// What Ctrl-C has left.
+std::string left_of(const Given& given, const nn::Model& model, bool has_checkpoint) {
+  const std::string missing = missing_of(model);
+  const bool has_state = !given.resume.empty() && backup_of(given).exists();
+  std::string text = "stopped; ";
+  if (has_state || has_checkpoint) {
+    text += fmt::format("what was reached is in {}", has_state ? given.resume : given.checkpoint);
+  } else {
+    text += "nothing was saved";
+  }
+  return missing.empty() ? text : fmt::format("{}; not written: {}", text, missing);
+}
+
 void train(const Given& given) {
   check_endings(given);
+  nn::BackupAndRestore backup = backup_of(given);
+  if (!given.resume.empty()) backup.lock();  // until the model is saved, and the state removed
   set_threads(given.threads);
   nn::Model model = model_of(given);
   const Data data = given.data.load(model);
   if (data.train.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
   compile(model, given, data);
-  prepare_file(given.save);
-  if (!given.plot.empty()) prepare_file(given.plot);
+  for (const std::string& file : {given.save, given.plot, given.checkpoint, given.log}) {
+    if (!file.empty()) prepare_file(file);
+  }
   nn::Dataset samples = fitting(data.train, model);
   const nn::Dataset test = fitting(data.test, model);
   if (given.augment) {
@@ -246,9 +272,10 @@ void train(const Given& given) {
   }
   const bool silent = given.json || given.quiet;
   if (!silent) print(model.summary());
-  if (!silent && resumes(given)) print(fmt::format("Going on from {}\n", given.resume));
+  if (!silent && !given.resume.empty() && backup.exists())
+    print(fmt::format("Going on from {}\n", given.resume));
   std::optional<Server> server;
-  std::vector<nn::Callback> all = callbacks(given, test.size() > 0);
+  std::vector<nn::Callback> all = callbacks(given, backup, test.size() > 0);
   if (given.serve) {
     server.emplace(ServerOptions{.port = given.port});
     server->start();
@@ -268,17 +295,13 @@ void train(const Given& given) {
                                   .callbacks = std::move(all),
                                   .seed = given.seed});
   } catch (const Interrupted&) {
-    const bool has_checkpoint = written(given.checkpoint) != checkpoint;
-    const std::string kept = !given.resume.empty() ? given.resume
-                             : has_checkpoint      ? given.checkpoint
-                                                   : "";
-    throw Interrupted(kept.empty() ? "stopped; nothing was saved"
-                                   : fmt::format("stopped; what was reached is in {}", kept));
+    throw Interrupted(left_of(given, model, written(given.checkpoint) != checkpoint));
   }
   model.save(given.save);
-  const bool plot = !given.plot.empty() && !history.epoch.empty();
-  if (plot) history.plot(given.plot);
-  if (!given.resume.empty()) backup(given).remove();
+  const bool plot =
+      !given.plot.empty() && !history.epoch.empty() &&
+      nn::try_to_write(model, "--plot", given.plot, [&] { history.plot(given.plot); });
+  if (!given.resume.empty()) backup.remove();
   const nn::Diagnosis diagnosis = nn::diagnosis(history);
   const nn::Logs score = test.size() > 0
                              ? model.evaluate(test, {.batch_size = given.batch_size, .verbose = 0})
@@ -289,14 +312,18 @@ void train(const Given& given) {
     if (test.size() > 0) result["test"] = json_of(score);
     if (diagnosis.best_epoch) result["best_epoch"] = *diagnosis.best_epoch;
     result["diagnosis"] = diagnosis.text();
-    return print(result.dump() + "\n");
+    print(result.dump() + "\n");
+  } else if (!given.quiet) {
+    std::string text = diagnosis.text() + "\n";
+    for (const auto& [name, value] : score) text += fmt::format("Test {}: {:.4f}\n", name, value);
+    text += fmt::format("Saved {}\n", given.save);
+    if (plot) text += fmt::format("Drew {}\n", given.plot);
+    print(text);
   }
-  if (given.quiet) return;
-  std::string text = diagnosis.text() + "\n";
-  for (const auto& [name, value] : score) text += fmt::format("Test {}: {:.4f}\n", name, value);
-  text += fmt::format("Saved {}\n", given.save);
-  if (plot) text += fmt::format("Drew {}\n", given.plot);
-  print(text);
+  if (const std::string missing = missing_of(model); !missing.empty()) {
+    fail<IoError>("the training is done and in {}, but not all was written: {}", given.save,
+                  missing);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "io/atomic_file.hpp"
 #include "io/keras/hdf5_library.hpp"
 #include "io/keras/trial.hpp"
 
@@ -213,10 +214,8 @@ void Hdf5File::look_into() {
 }
 
 Hdf5File Hdf5File::create(const fs::path& path) {
-  Hdf5File file(path.string(), 0, Lock(library()));
-  file.handle_ =
-      Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
-  if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", path.string(), complaint());
+  Hdf5File file = create_in_memory(path.string());
+  file.target_ = path;
   return file;
 }
 
@@ -236,20 +235,23 @@ Hdf5Group Hdf5File::root() const {
 }
 
 std::vector<std::byte> Hdf5File::bytes() const {
-  H5Fflush(*handle_, H5F_SCOPE_LOCAL);
+  const bool is_flushed = H5Fflush(*handle_, H5F_SCOPE_LOCAL) >= 0;
   const ssize_t size = H5Fget_file_image(*handle_, nullptr, 0);
   std::vector<std::byte> image(size < 0 ? 0 : static_cast<std::size_t>(size));
-  if (size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
+  if (!is_flushed || size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
     fail<IoError>("\"{}\" cannot be written: {}", source_->name, complaint());
   }
   return image;
 }
 
 void Hdf5File::close() {
-  if (H5Fflush(*handle_, H5F_SCOPE_LOCAL) < 0) {
-    fail<IoError>("\"{}\" cannot be written: {}", source_->name, complaint());
+  if (target_.empty()) {
+    handle_ = {};
+    return;
   }
+  const std::vector<std::byte> all = bytes();
   handle_ = {};
+  write_file(target_, all);
 }
 
 }  // namespace weft

@@ -125,6 +125,8 @@ class Hdf5File {
   static Hdf5File open(const std::filesystem::path& file);
   /// The bytes must live as long as the file. `name` is for messages.
   static Hdf5File open(std::span<const std::byte> bytes, const std::string& name);
+  /// It is made in memory, and close() writes it, so that libhdf5 never meets a full disk: a file
+  /// that it cannot write, it cannot close either.
   static Hdf5File create(const std::filesystem::path& file);
   static Hdf5File create_in_memory(const std::string& name);
 
@@ -146,6 +148,7 @@ class Hdf5File {
   std::shared_ptr<Hdf5Group::Source> source_;
   Lock lock_;  // before handle_, so that it is released after it
   Hdf5Handle handle_;
+  std::filesystem::path target_;  // that close() writes; empty: none
 };
 
 }  // namespace weft

@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t threads = 128;  // clients that are answered at a time
 constexpr int backlog = 512;          // and those that wait
-constexpr std::chrono::seconds time_to_ask(5), time_to_take(20);
+constexpr std::chrono::seconds time_to_ask(5), time_to_take(20), time_to_leave(2);
 constexpr std::size_t head_limit = 64 << 10;  // bytes of a request before its body
 
 class Connection : public httplib::Stream {
@@ -54,6 +54,16 @@ class Connection : public httplib::Stream {
       if (count >= 0 || (errno != EAGAIN && errno != EINTR)) return count;
     }
     return -1;
+  }
+
+  /// After the answer, until the client hangs up. To close a connection with bytes that nobody has
+  /// read resets it, and the client may lose the answer: a refusal that came before its body was
+  /// read.
+  void take_leave() {
+    ::shutdown(socket_, SHUT_WR);
+    const auto until = Clock::now() + time_to_leave;
+    while (wait(POLLIN, until) && ::recv(socket_, buffer_.data(), buffer_.size(), 0) > 0) {
+    }
   }
 
   void get_remote_ip_and_port(std::string&, int&) const override {}  // nobody asks for it
@@ -131,6 +141,7 @@ bool Listener::process_and_close_socket(socket_t socket) {
   }
   Connection connection(socket);
   const bool is_answered = answer(connection, [&](httplib::Request&) { connection.expect_body(); });
+  if (is_answered) connection.take_leave();
   {
     const std::lock_guard lock(mutex_);
     open_.erase(socket);

@@ -131,22 +131,31 @@ struct Server::Impl {
     return std::max(least, bytes_of_pixel * static_cast<std::size_t>(asked->pixels()));
   }
 
+  /// Does what stands before the body rule out an answer? The response then says so.
+  bool is_refused(const Request& request, Response& response) const {
+    try {
+      expect_clear_head(request);
+      expect_own_host(request, options.host, url());
+      expect_route(request, response);
+      expect_plain_body(request, body_limit());
+      return false;
+    } catch (const Refusal& refusal) {
+      answer_refusal(response, refusal.status, refusal.what());
+      return true;
+    }
+  }
+
   void set_answers() {
     http->set_default_headers({{"X-Content-Type-Options", "nosniff"},
                                {"Referrer-Policy", "no-referrer"},
                                {"Cross-Origin-Resource-Policy", "same-origin"},
                                {"Cache-Control", "no-cache"}});
-    // Before a body is read.
+    // Before a body is read, and before a client that waits for a "100 Continue" sends one.
     http->set_pre_routing_handler([this](const Request& request, Response& response) {
-      try {
-        expect_own_host(request, options.host, url());
-        expect_route(request, response);
-        expect_plain_body(request);
-        return Handled::Unhandled;
-      } catch (const Refusal& refusal) {
-        answer_refusal(response, refusal.status, refusal.what());
-        return Handled::Handled;
-      }
+      return is_refused(request, response) ? Handled::Handled : Handled::Unhandled;
+    });
+    http->set_expect_100_continue_handler([this](const Request& request, Response& response) {
+      return is_refused(request, response) ? response.status : 100;
     });
     http->set_exception_handler([](const Request&, Response& response, std::exception_ptr error) {
       try {
