@@ -46,6 +46,11 @@ Format format_of(const fs::path& file, std::string_view who) {
 std::string beginning_of(const fs::path& file, std::size_t count) {
   std::error_code error;
   if (!fs::exists(file, error)) fail<IoError>("\"{}\": there is no such file", file.string());
+  if (fs::exists(file / "saved_model.pb", error)) {
+    fail<UnsupportedError>(
+        "\"{}\" is a SavedModel, which holds code of TensorFlow's: save the model as .keras or .h5",
+        file.string());
+  }
   if (fs::is_directory(file, error)) fail<IoError>("\"{}\" is a folder", file.string());
   std::ifstream in(file, std::ios::binary);
   std::string bytes(count, '\0');
@@ -88,9 +93,19 @@ Generation generation_of(const std::optional<std::string>& version) {
 }
 
 /// compile() as a file says, unless it says nothing.
-void compile_from(Model& model, const Json& training, bool wanted) {
-  if (!wanted || training.is_null()) return;
-  if (auto options = keras::read_training(training, model)) model.compile(std::move(*options));
+void compile_from(Model& model, const Json& training, const fs::path& file,
+                  const LoadModelOptions& options) {
+  if (!options.compile || training.is_null()) return;
+  try {
+    if (auto how = keras::read_training(training, model)) model.compile(std::move(*how));
+  } catch (const Error& error) {
+    const std::string reason =
+        fmt::format("\"{}\": what it was trained with: {}", file.string(), error.what());
+    if (options.if_not_compiled) return options.if_not_compiled(reason);
+    const char* advice = "the model itself can be loaded, with {.compile = false}";
+    if (dynamic_cast<const IoError*>(&error) != nullptr) fail<IoError>("{}; {}", reason, advice);
+    fail<UnsupportedError>("{}; {}", reason, advice);
+  }
 }
 
 Model load_hdf5(const fs::path& file, const LoadModelOptions& options) {
@@ -110,7 +125,7 @@ Model load_hdf5(const fs::path& file, const LoadModelOptions& options) {
   Model model = keras::read_model(config, generation_of(version));
   keras::read_legacy_weights(model, root, {});
   if (const auto training = root.text("training_config")) {
-    compile_from(model, keras::parse_json(*training, "training_config"), options.compile);
+    compile_from(model, keras::parse_json(*training, "training_config"), file, options);
   }
   if (root.has_group(own_optimizer)) {
     keras::read_optimizer(model, root.group(own_optimizer));
@@ -140,7 +155,7 @@ Model load_keras(const fs::path& file, const LoadModelOptions& options) {
   const Hdf5File hdf5 = Hdf5File::open(as_bytes_of(members["model.weights.h5"]),
                                        file.string() + ": model.weights.h5");
   keras::read_store(model, hdf5.root(), {});
-  compile_from(model, keras::member(config, "compile_config"), options.compile);
+  compile_from(model, keras::member(config, "compile_config"), file, options);
   if (hdf5.root().has_group("optimizer")) {
     keras::read_optimizer(model, hdf5.root().group("optimizer"));
   }
@@ -148,11 +163,10 @@ Model load_keras(const fs::path& file, const LoadModelOptions& options) {
 }
 
 void save_hdf5(Model& model, const fs::path& file) {
-  const keras::FileNetwork network = keras::file_network(model, Generation::keras2);
-  const std::string config = keras::write_model(model, network, Generation::keras2).dump();
+  const std::string config = keras::text_of(keras::write_model(model, Generation::keras2));
   std::optional<std::string> training;
   if (model.is_compiled()) {
-    training = keras::write_training(model.training(), model, Generation::keras2).dump();
+    training = keras::text_of(keras::write_training(model.training(), model, Generation::keras2));
   }
   write_atomically(file, [&](const fs::path& temporary) {
     Hdf5File hdf5 = Hdf5File::create(temporary);
@@ -162,7 +176,7 @@ void save_hdf5(Model& model, const fs::path& file) {
       root.set_text("backend", "tensorflow");
       root.set_text("model_config", config);
       if (training) root.set_text("training_config", *training);
-      keras::write_legacy_weights(model, network, root.create_group("model_weights"));
+      keras::write_legacy_weights(model, root.create_group("model_weights"));
       if (model.is_compiled()) keras::write_optimizer(model, root.create_group(own_optimizer));
     }
     hdf5.close();
@@ -170,8 +184,7 @@ void save_hdf5(Model& model, const fs::path& file) {
 }
 
 void save_keras(Model& model, const fs::path& file) {
-  const keras::FileNetwork network = keras::file_network(model, Generation::keras3);
-  Json config = keras::write_model(model, network, Generation::keras3);
+  Json config = keras::write_model(model, Generation::keras3);
   if (model.is_compiled()) {
     config["compile_config"] = keras::write_training(model.training(), model, Generation::keras3);
   }
@@ -184,7 +197,7 @@ void save_keras(Model& model, const fs::path& file) {
     keras::write_store(model, hdf5.root());
     weights = hdf5.bytes();
   }
-  const std::string about = metadata.dump(), text = config.dump();
+  const std::string about = metadata.dump(), text = keras::text_of(config);
   write_zip(file, {{"metadata.json", as_bytes_of(about)},
                    {"config.json", as_bytes_of(text)},
                    {"model.weights.h5", weights}});
@@ -230,15 +243,14 @@ void Model::save(const fs::path& file) {
 }
 
 std::string Model::to_json() {
-  const keras::FileNetwork network = keras::file_network(*this, Generation::keras2);
-  Json json = keras::write_model(*this, network, Generation::keras2);
+  Json json = keras::write_model(*this, Generation::keras2);
   // With a module, Keras 3 knows the class, and reads what is in it as it does in an .h5. It has no
   // keras.Functional, but a Model that Keras 2 and 3 make the same of.
   if (json["class_name"] == "Functional") json["class_name"] = "Model";
   json["module"] = "keras";
   json["keras_version"] = "2.15.0";
   json["backend"] = "tensorflow";
-  return json.dump();
+  return keras::text_of(json);
 }
 
 void Model::save_weights(const fs::path& file) {
@@ -253,8 +265,7 @@ void Model::save_weights(const fs::path& file) {
     if (format == Format::weights_hdf5) {
       keras::write_store(*this, hdf5.root());
     } else {
-      keras::write_legacy_weights(*this, keras::file_network(*this, Generation::keras2),
-                                  hdf5.root());
+      keras::write_legacy_weights(*this, hdf5.root());
     }
     hdf5.close();
   });
@@ -276,7 +287,7 @@ void Model::load_weights(const fs::path& file, const LoadWeightsOptions& options
   const bool legacy = root.has_attribute("layer_names") || root.has_attribute("layer_names0") ||
                       root.has_group("model_weights");
   if (legacy) return keras::read_legacy_weights(*this, root, how);
-  if (!root.has_group("layers") && !root.has_group("_layer_checkpoint_dependencies")) {
+  if (!keras::is_store(root)) {
     fail<IoError>("\"{}\": there are no weights in it that Keras or Weft wrote", file.string());
   }
   keras::read_store(*this, root, how);

@@ -28,7 +28,11 @@
 namespace weft::nn {
 
 struct LoadModelOptions {
-  bool compile = true;  ///< as the file says, if it says it and Weft has what it asks for
+  bool compile = true;  ///< as the file says, if it says how
+  /// Called with the reason where Weft cannot compile the model as the file says: because of a
+  /// metric, a loss or an optimizer's setting that Weft does not have, or that is damaged. The model
+  /// is then loaded, but not compiled. By default, the reason is thrown.
+  std::function<void(const std::string& reason)> if_not_compiled{};
 };
 
 /// A model from an .h5, a .keras, or a .json (which has no weights: new ones are made). The content

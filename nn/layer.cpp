@@ -31,7 +31,7 @@ Value Scope::state(std::string_view name, const Shape& shape, const Initializer&
 Value Scope::weight(std::string_view name, const Shape& shape, bool is_parameter,
                     const Initializer& initializer, const Regularizer& regularizer,
                     const Constraint& constraint) {
-  const std::string full = prefix_ + std::string(name);
+  std::string full = prefix_ + std::string(name);
   if (!names_.take(std::string(name))) {
     fail<ArgumentError>(
         "scope: \"{}\" is made twice in one call of a layer; another layer within it needs a scope "
@@ -60,6 +60,13 @@ Value Scope::weight(std::string_view name, const Shape& shape, bool is_parameter
   // Models in several threads may call the layer for the first time at once.
   const Section section(Section::Kind::compile);
   const auto making = home.making();
+  // A layer "n/d" and a layer "d" of a model "n" would give the same name.
+  std::string unique = full;
+  for (int i = 1; !trace_->index.emplace(std::pair(nullptr, unique), trace_->weights.size()).second;
+       ++i) {
+    unique = fmt::format("{}_{}", full, i);
+  }
+  full = unique;
   if (home.contains(own)) {
     if (home.type(own) != type) {
       fail<ShapeError>("scope: \"{}\" is {} already, but with this input it would be {}", full,

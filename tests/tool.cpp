@@ -91,7 +91,13 @@ TEST_CASE("program: summary, predict and convert") {
   const auto loss = bytes.find("mean_squared_error");
   REQUIRE(loss != std::string::npos);
   put(s.at("own.h5"), bytes.replace(loss, 18, "a_loss_of_somebody"));
-  check_fails(3, {"convert", s.at("own.h5"), s.at("out.h5")}, {"a_loss_of_somebody"});
+  const Outcome warned = run({"convert", s.at("own.h5"), s.at("out.h5")});
+  CHECK(warned.code == 0);
+  CHECK(warned.err.starts_with("weft: warning: "));
+  for (const char* text : {"own.h5", "a_loss_of_somebody", "out.h5", "--no-compile"}) {
+    CHECK(warned.err.find(text) != std::string::npos);
+  }
+  CHECK_FALSE(nn::load_model(s.at("out.h5")).is_compiled());
   check_done({"convert", s.at("own.h5"), s.at("out.h5"), "--no-compile"});
   check_done({"convert", s.at("own.h5"), s.at("w.h5"), "--weights-only"});
   check_done({"convert", s.at("own.h5"), s.at("out.json")});
@@ -171,6 +177,12 @@ TEST_CASE("program: errors are told apart: 1, and 3 for what Weft does not have"
   check_fails(3, {"summary", s.at("lstm.json")}, {"LSTM"});
   check_fails(3, {"convert", s.at("lstm.json"), s.at("lstm.h5")}, {"LSTM"});
   CHECK(s.count() == s.files + 2);  // what was put there just now
+  const std::string masked = WEFT_SOURCE_DIR "/tests/data/keras/embedding-mask-zero/model.keras";
+  check_fails(3, {"summary", masked}, {"Embedding", "mask_zero"});
+  check_fails(3, {"convert", masked, s.at("masked.h5")}, {"mask_zero"});
+  fs::create_directory(s.at("saved"));
+  put(s.at("saved/saved_model.pb"), "x");
+  check_fails(3, {"summary", s.at("saved")}, {"SavedModel", ".keras"});
   const Outcome full = run({"summary", s.at("m.h5")}, "/dev/full");
   CHECK(full.code == 1);
   CHECK(full.err.starts_with("weft: stdout: "));

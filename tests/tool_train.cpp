@@ -179,6 +179,32 @@ TEST_CASE("program: train speaks JSON, and trains on from a file") {
   CHECK(early.size() < 51);
 }
 
+TEST_CASE("program: a model trained with what Weft does not have is evaluated and trained anew") {
+  const Sample s;
+  check_done(s.train({"--epochs", "1", "-q", "--optimizer", "sgd", "--loss", "mse"}));
+  std::string bytes = content(s.at("m.h5"));
+  const auto loss = bytes.find("mean_squared_error");
+  REQUIRE(loss != std::string::npos);
+  put(s.at("own.h5"), bytes.replace(loss, 18, "a_loss_of_somebody"));
+  const auto warns = [](const Outcome& outcome, std::initializer_list<const char*> texts) {
+    CHECK(outcome.code == 0);
+    CAPTURE(outcome.err);
+    CHECK(outcome.err.starts_with("weft: warning: "));
+    for (const char* text : texts) CHECK(outcome.err.find(text) != std::string::npos);
+  };
+  warns(run({"evaluate", s.at("own.h5"), "--data", s.at("data")}),
+        {"own.h5", "a_loss_of_somebody", "evaluated with optimizer adam, loss categorical",
+         "metrics accuracy"});
+  const std::vector<std::string> train{
+      "train",    "--model", s.at("own.h5"), "--data", s.at("data"),
+      "--epochs", "1",       "-q",           "--save", s.at("n.h5")};
+  warns(run(train), {"a_loss_of_somebody", "anew with optimizer adam, loss categorical", "--loss"});
+  std::vector<std::string> chosen = train;
+  chosen.insert(chosen.end(), {"--loss", "mse", "--optimizer", "sgd"});
+  warns(run(chosen), {"anew with optimizer sgd, loss mean_squared_error"});
+  CHECK(nn::load_model(s.at("n.h5")).training().loss.name == "mean_squared_error");
+}
+
 TEST_CASE("program: a folder of pictures and a table are data, too") {
   const Sample s;
   std::mt19937 random(1);

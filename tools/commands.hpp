@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "nn/model.hpp"
+#include "io/model_files.hpp"
 
 namespace weft::tools {
 
@@ -34,11 +34,24 @@ struct ModelFile {
   std::string model, weights;
   /// Adds the argument MODEL and the option --weights.
   void add_to(CLI::App& command);
-  nn::Model load(bool compile = false) const;
+  nn::Model load() const;
   /// Throws UsageError where there are no weights: new ones would be of no use, and those of a
   /// hostile file without end.
-  nn::Model load_with_weights(bool compile = false) const;
+  nn::Model load_with_weights() const;
+  /// The same, compiled as the file says. Where Weft does not have what it was trained with, the
+  /// model is not compiled, and `not_compiled` says why.
+  nn::Model load_compiled(std::string& not_compiled) const;
+
+ private:
+  nn::Model load(const nn::LoadModelOptions& options) const;
+  nn::Model load_with_weights(const nn::LoadModelOptions& options) const;
 };
+
+/// "optimizer adam, loss mse and metrics mae".
+std::string text_of(const nn::TrainOptions& options);
+
+/// Says on stderr what is done otherwise than one might expect.
+void warn(const std::string& text);
 
 /// Adds --threads.
 void add_threads(CLI::App& command, int& threads);

@@ -56,12 +56,16 @@ void draw(const Given& given, nn::Model& model, const Data& data) {
 
 void evaluate(const Given& given) {
   set_threads(given.threads);
-  nn::Model model = given.file.load_with_weights(true);
+  std::string not_compiled;
+  nn::Model model = given.file.load_compiled(not_compiled);
   const Data data = given.data.load(model);
   if (!(given.confusion.empty() && given.mistakes.empty()) && is_floating(data.test.y().dtype())) {
     throw UsageError("--confusion, --mistakes: they need classes, but the targets are numbers");
   }
   if (!model.is_compiled()) model.compile(fitting_options(model, data.test));
+  if (!not_compiled.empty()) {
+    warn(fmt::format("{}; it is evaluated with {}", not_compiled, text_of(model.training())));
+  }
   const nn::Logs score =
       model.evaluate(fitting(data.test, model), {.batch_size = given.batch_size, .verbose = 0});
   draw(given, model, data);

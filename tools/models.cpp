@@ -17,14 +17,21 @@ void ModelFile::add_to(CLI::App& command) {
   command.add_option("--weights", weights, "Take weights from this .h5 instead");
 }
 
-nn::Model ModelFile::load(bool compile) const {
-  nn::Model loaded = nn::load_model(model, {.compile = compile});
+nn::Model ModelFile::load(const nn::LoadModelOptions& options) const {
+  nn::Model loaded = nn::load_model(model, options);
   if (!weights.empty()) loaded.load_weights(weights);
   return loaded;
 }
 
-nn::Model ModelFile::load_with_weights(bool compile) const {
-  nn::Model loaded = load(compile);
+nn::Model ModelFile::load() const { return load({.compile = false}); }
+nn::Model ModelFile::load_with_weights() const { return load_with_weights({.compile = false}); }
+nn::Model ModelFile::load_compiled(std::string& not_compiled) const {
+  return load_with_weights(
+      {.if_not_compiled = [&](const std::string& reason) { not_compiled = reason; }});
+}
+
+nn::Model ModelFile::load_with_weights(const nn::LoadModelOptions& options) const {
+  nn::Model loaded = load(options);
   for (const auto& weight : loaded.declared_weights()) {
     if (loaded.variables().contains(weight.name)) continue;
     throw UsageError(
@@ -38,6 +45,17 @@ void add_threads(CLI::App& command, int& threads) {
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
 }
+
+std::string text_of(const nn::TrainOptions& options) {
+  std::string text =
+      fmt::format("optimizer {}, loss {}", options.optimizer.name, options.loss.name);
+  for (std::size_t i = 0; i < options.metrics.size(); ++i) {
+    text += fmt::format("{} {}", i == 0 ? " and metrics" : ",", options.metrics[i].name);
+  }
+  return text;
+}
+
+void warn(const std::string& text) { fmt::print(stderr, "weft: warning: {}\n", text); }
 
 nn::Model tutorial(std::uint64_t seed) {
   nn::Sequential model({.seed = seed});
@@ -105,7 +123,15 @@ void add_convert(CLI::App& app) {
     const bool json = given->out.ends_with(".json"), store = given->out.ends_with(".weights.h5");
     // A .weights.h5 has what the optimizer keeps.
     const bool compile = !given->no_compile && !given->only_weights && !json;
-    nn::Model model = json ? given->file.load(compile) : given->file.load_with_weights(compile);
+    std::string not_compiled;
+    nn::Model model = json      ? given->file.load()
+                      : compile ? given->file.load_compiled(not_compiled)
+                                : given->file.load_with_weights();
+    if (!not_compiled.empty()) {
+      warn(fmt::format(
+          "{}; {} has no optimizer, loss and metrics, as with --no-compile, which does not warn",
+          not_compiled, given->out));
+    }
     try {
       given->only_weights || store ? model.save_weights(given->out) : model.save(given->out);
     } catch (const ArgumentError& error) {  // the ending

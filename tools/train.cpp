@@ -100,13 +100,15 @@ void add_options(CLI::App& command, Given& given) {
       ->excludes(quiet);
 }
 
-nn::Model model_of(const Given& given) {
+/// Where Weft does not have what the file's model was trained with, `not_compiled` says why.
+nn::Model model_of(const Given& given, std::string& not_compiled) {
   if (given.model == "tutorial") {
     nn::Model model = tutorial(given.seed);
     if (!given.weights.empty()) model.load_weights(given.weights);
     return model;
   }
-  nn::Model model = nn::load_model(given.model);
+  nn::Model model = nn::load_model(
+      given.model, {.if_not_compiled = [&](const std::string& reason) { not_compiled = reason; }});
   model.config.seed = given.seed;
   if (!given.weights.empty()) model.load_weights(given.weights);
   return model;
@@ -254,12 +256,19 @@ void train(const Given& given) {
   nn::BackupAndRestore backup = backup_of(given);
   if (!given.resume.empty()) backup.lock();  // until the model is saved, and the state removed
   set_threads(given.threads);
-  nn::Model model = model_of(given);
+  std::string not_compiled;
+  nn::Model model = model_of(given, not_compiled);
   const Data data = given.data.load(model);
   if (data.train.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
   compile(model, given, data);
   for (const std::string& file : {given.save, given.plot, given.checkpoint, given.log}) {
     if (!file.empty()) prepare_file(file);
+  }
+  if (!not_compiled.empty()) {
+    warn(fmt::format(
+        "{}; it is trained anew with {}: --optimizer, --learning-rate and --loss choose "
+        "others",
+        not_compiled, text_of(model.training())));
   }
   nn::Dataset samples = fitting(data.train, model);
   const nn::Dataset test = fitting(data.test, model);

@@ -423,6 +423,12 @@ Json& WriteFields::at(Key key) {
   return config_[std::string(old ? key.older : key.name)];
 }
 
+double WriteFields::finite(Key key, double number) const {
+  if (std::isfinite(number)) return number;
+  fail<UnsupportedError>("{}: \"{}\" is {}, which no file can hold: JSON has finite numbers only",
+                         where_, key.name, number);
+}
+
 namespace {
 
 template <class T>
@@ -434,13 +440,17 @@ Json or_null(const std::optional<T>& value) {
 
 void WriteFields::field(Key key, bool& value) { at(key) = value; }
 void WriteFields::field(Key key, std::int64_t& value) { at(key) = value; }
-void WriteFields::field(Key key, double& value) { at(key) = value; }
+void WriteFields::field(Key key, double& value) { at(key) = finite(key, value); }
 void WriteFields::field(Key key, std::string& value) { at(key) = value; }
-void WriteFields::field(Key key, std::optional<double>& value) { at(key) = or_null(value); }
+void WriteFields::field(Key key, std::optional<double>& value) {
+  if (value) finite(key, *value);
+  at(key) = or_null(value);
+}
 void WriteFields::field(Key key, std::optional<std::int64_t>& value) { at(key) = or_null(value); }
 void WriteFields::field(Key key, std::vector<std::int64_t>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<std::vector<std::int64_t>>& value) { at(key) = value; }
 void WriteFields::field(Key key, std::vector<double>& value) {
+  for (const double number : value) finite(key, number);
   at(key) = value.empty() ? Json(nullptr) : value.size() == 1 ? Json(value[0]) : Json(value);
 }
 void WriteFields::field(Key key, std::vector<std::string>& value) { at(key) = value; }
@@ -486,7 +496,7 @@ void WriteFields::field(Key key, nn::LearningRate& value) {
   at(key) = value.is_schedule()
                 ? write_object(value, where_, "schedule", "keras.optimizers.schedules", schedules,
                                Generation::keras3)
-                : Json(value.number);
+                : Json(finite(key, value.number));
 }
 
 }  // namespace weft::keras

@@ -94,6 +94,8 @@ class WriteFields : public nn::Fields {
 
  private:
   Json& at(Key key);
+  /// JSON has no NaN and no infinity: throws UnsupportedError for them.
+  double finite(Key key, double number) const;
 
   Json& config_;
   std::string where_;

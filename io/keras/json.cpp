@@ -69,6 +69,15 @@ const Json& member(const Json& object, std::string_view key) {
   return found == object.end() ? null : *found;
 }
 
+std::string text_of(const Json& json) {
+  try {
+    return json.dump();
+  } catch (const Json::exception& error) {
+    fail<UnsupportedError>("a text of the model's is not UTF-8, so that no file can hold it: {}",
+                           error.what());
+  }
+}
+
 std::string excerpt(const Json& value) {
   // A replacement for what is no UTF-8, rather than an exception from within a message.
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);

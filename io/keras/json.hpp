@@ -20,6 +20,9 @@ const Json& unwrapped(const Json& value);
 /// A member of an object, or null if there is none, or it is no object.
 const Json& member(const Json& object, std::string_view key);
 
+/// As it is written to a file. Throws UnsupportedError for texts that are not UTF-8, such as names.
+std::string text_of(const Json& json);
+
 /// A short form for messages: at most some 60 characters.
 std::string excerpt(const Json& value);
 

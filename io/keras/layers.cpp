@@ -178,6 +178,11 @@ static void describe(nn::Fields& f, nn::UpSampling1D& l) { f("size", l.size); }
 static void describe(nn::Fields& f, nn::UpSampling2D& l) {
   f("size", l.size)("data_format", l.config.data_format);
   f("interpolation", l.config.interpolation);
+  for (const char* other : {"area", "gaussian", "mitchellcubic"}) {
+    if (l.config.interpolation != other) continue;
+    fail<UnsupportedError>("interpolation \"{}\" is one of Keras 2's that Weft does not have",
+                           other);
+  }
 }
 
 static void describe(nn::Fields& f, nn::Embedding& l) {
@@ -185,7 +190,9 @@ static void describe(nn::Fields& f, nn::Embedding& l) {
   f("embeddings_initializer", l.config.embeddings_initializer);
   f("embeddings_regularizer", l.config.embeddings_regularizer);
   f("activity_regularizer", l.config.activity_regularizer);
-  f("embeddings_constraint", l.config.embeddings_constraint)("mask_zero", l.config.mask_zero);
+  f("embeddings_constraint", l.config.embeddings_constraint);
+  expect(f, "mask_zero", false);  // layers pass on no masks
+  f("mask_zero", l.config.mask_zero);
   expect(f, "dropout", 0);
 }
 static void describe(nn::Fields& f, nn::Rescaling& l) { f("scale", l.scale)("offset", l.offset); }
@@ -223,7 +230,10 @@ static void describe(nn::Fields& f, nn::BatchNormalization& l) {
   auto& c = l.config;
   nn::Axes axes = c.axis;
   describe_axes(f, axes);
-  if (axes.size() != 1) fail<ArgumentError>("axis must be one axis, that of the channels");
+  if (axes.size() != 1) {
+    fail<UnsupportedError>("axis is [{}], but Weft has one axis, that of the channels",
+                           fmt::join(axes, ", "));
+  }
   c.axis = axes[0];
   f("momentum", c.momentum);
   expect(f, "mode", 0);          // of Keras 1: 1 is over each sample, 2 without what is kept
@@ -502,6 +512,10 @@ nn::Layer read_layer(const std::string& class_name, const Json& config, Generati
     return layer;
   } catch (const ArgumentError& error) {
     fail<IoError>("{}: {}", where, error.what());
+  } catch (const UnsupportedError& error) {
+    const std::string_view what = error.what();
+    if (what.starts_with(where)) throw;
+    fail<UnsupportedError>("{}: {}", where, what);
   }
 }
 

@@ -7,7 +7,9 @@
 #include <set>
 
 #include "graph/print.hpp"
+#include "io/keras/activations.hpp"
 #include "io/keras/layers.hpp"
+#include "nn/names.hpp"
 #include "nn/sequential.hpp"
 
 namespace weft::keras {
@@ -22,18 +24,45 @@ bool is_model(const std::string& class_name) {
   return class_name == "Sequential" || class_name == "Functional" || class_name == "Model";
 }
 
-/// How often a model calls layers, at least; from some point on it is merely too often.
-std::uint64_t calls_in(const Json& config) {
+/// ["dense", 0, 0]: an output of a call of a layer.
+bool is_reference(const Json& value) {
+  return value.is_array() && value.size() >= 3 && value[0].is_string() &&
+         value[1].is_number_integer() && value[2].is_number_integer();
+}
+
+/// Which calls of which layers a text refers to.
+using Used = std::map<std::string, std::set<std::int64_t>>;
+void collect_used(const Json& value, Used& used) {
+  if (is_reference(value)) {
+    used[value[0].get<std::string>()].insert(value[1].get<std::int64_t>());
+  } else if (value.is_structured()) {
+    for (const Json& element : value) collect_used(element, used);
+  }
+}
+
+/// How often a model calls layers, at least; from some point on it is merely too often. Calls of
+/// models that nothing refers to are not made.
+std::uint64_t calls_in(const Json& config, const std::string& type) {
   const Json& layers = config.is_array() ? config : member(config, "layers");
   if (!layers.is_array()) return 1;
+  // Apart, since they may count from different numbers.
+  Used by_outputs, by_layers;
+  collect_used(member(config, "output_layers"), by_outputs);
+  for (const Json& entry : layers) collect_used(member(entry, "inbound_nodes"), by_layers);
   std::uint64_t all = 0;
   for (const Json& entry : layers) {
     const Json& calls = member(entry, "inbound_nodes");
-    const std::uint64_t times = calls.is_array() ? calls.size() : 1;
+    std::uint64_t times = calls.is_array() ? calls.size() : 1;
     const Json& class_name = member(entry, "class_name");
-    const bool nested = class_name.is_string() && is_model(class_name.get<std::string>());
+    const std::string inner = class_name.is_string() ? class_name.get<std::string>() : "";
+    const bool nested = is_model(inner);
+    const Json& name = member(entry, "name");
+    if (nested && type != "Sequential" && name.is_string()) {
+      const auto key = name.get<std::string>();
+      times = std::min<std::uint64_t>(times, by_outputs[key].size() + by_layers[key].size());
+    }
     all += std::min<std::uint64_t>(times, most_calls + 1) *
-           (nested ? calls_in(member(entry, "config")) : 1);
+           (nested ? calls_in(member(entry, "config"), inner) : 1);
     if (all > most_calls) return most_calls + 1;
   }
   return std::max<std::uint64_t>(all, 1);
@@ -128,16 +157,38 @@ bool is_operation(const Json& entry, const Described& object) {
       text_of(member(entry, "name"), ""), module.get<std::string>(), object.class_name);
 }
 
-/// A layer, or a model as one.
-nn::Layer read_member(const Described& object, Generation from, int levels) {
-  if (!is_model(object.class_name)) return read_layer(object.class_name, *object.config, from);
+/// The names of all layers in a list of them.
+nn::UniqueNames names_in(const Json& layers) {
+  nn::UniqueNames names;
+  for (const Json& entry : layers) {
+    for (const Json* name : {&member(entry, "name"), &member(member(entry, "config"), "name")}) {
+      if (name->is_string()) names.take(name->get<std::string>());
+    }
+  }
+  return names;
+}
+
+/// A layer, as layers that follow each other, or a model as a layer.
+std::vector<nn::Layer> read_member(const Described& object, Generation from, int levels,
+                                   nn::UniqueNames& names) {
+  if (!is_model(object.class_name)) {
+    std::vector<nn::Layer> layers;
+    for (PlainLayer& layer : without_odd_activation(object.class_name, *object.config, from)) {
+      if (!layers.empty()) {
+        layer.config["name"] =
+            names.make(fmt::format("{}_{}", layers[0].name(), nn::snake_case(layer.class_name)));
+      }
+      layers.push_back(read_layer(layer.class_name, layer.config, from));
+    }
+    return layers;
+  }
   Json inner = Json::object();
   inner["class_name"] = object.class_name;
   inner["config"] = *object.config;
   nn::Model model = read_model(inner, from, levels + 1);
   const nn::Layer layer = model;
   if (member(*object.config, "trainable") == false) layer.set_trainable(false);
-  return layer;
+  return {layer};
 }
 
 nn::Model read_sequential(const Json& config, Generation from, int levels) {
@@ -148,6 +199,7 @@ nn::Model read_sequential(const Json& config, Generation from, int levels) {
   if (!layers.is_array()) fail<IoError>("{}: it has no list of layers", where);
   nn::Sequential model({.name = name});
   bool has_input = false;
+  nn::UniqueNames names = names_in(layers);
   for (const Json& entry : layers) {
     const Described object = described(entry, where);
     if (object.class_name == "InputLayer") {
@@ -167,21 +219,15 @@ nn::Model read_sequential(const Json& config, Generation from, int levels) {
         has_input = true;
       }
     }
-    model.add(read_member(object, from, levels));
+    for (const nn::Layer& layer : read_member(object, from, levels, names)) model.add(layer);
   }
   return model;
 }
 
-/// ["dense", 0, 0]: an output of a call of a layer.
 struct Reference {
   std::string layer;
   std::int64_t node = 0, port = 0;
 };
-
-bool is_reference(const Json& value) {
-  return value.is_array() && value.size() >= 3 && value[0].is_string() &&
-         value[1].is_number_integer() && value[2].is_number_integer();
-}
 
 Reference reference_of(const Json& value, const std::string& where) {
   if (!is_reference(value) || value[1].get<std::int64_t>() < 0 ||
@@ -272,8 +318,10 @@ class FunctionalReader {
   nn::Model model() && {
     const Json& layers = member(config_, "layers");
     if (!layers.is_array()) fail<IoError>("{}: it has no list of layers", where_);
+    unique_ = names_in(layers);
     for (const Json& entry : layers) enter(entry);
     start_models_at_zero();
+    drop_unused_calls();
     call_all();
     return nn::Model(symbols(member(config_, "input_layers")),
                      symbols(member(config_, "output_layers")), {.name = name_});
@@ -302,7 +350,7 @@ class FunctionalReader {
       return;
     }
     if (is_operation(entry, object)) operations_.insert(name);
-    layers_.emplace(name, read_member(object, from_, levels_));
+    layers_.emplace(name, read_member(object, from_, levels_, unique_));
     const Json& calls = member(entry, "inbound_nodes");
     if (!calls.is_array()) fail<IoError>("{}: its inbound_nodes must be a list", where);
     std::int64_t node = 0;
@@ -338,6 +386,20 @@ class FunctionalReader {
     return found == output_shift_.end() ? 0 : std::min(found->second, reference.node);
   }
 
+  /// Files for Keras 2 and 3 have each call of a model twice (network_writer.cpp).
+  void drop_unused_calls() {
+    std::set<std::pair<std::string, std::int64_t>> used;
+    for (const Call& call : calls_) {
+      for (const Reference& input : call.inputs) used.emplace(input.layer, input.node);
+    }
+    for (const Reference& output : references_of(member(config_, "output_layers"), where_)) {
+      used.emplace(output.layer, output.node - shift_of(output));
+    }
+    std::erase_if(calls_, [&](const Call& call) {
+      return is_model(names_.at(call.layer)) && !used.contains({call.layer, call.node});
+    });
+  }
+
   void call_all() {
     std::map<std::pair<std::string, std::int64_t>, std::vector<std::size_t>> waiting;
     std::deque<std::size_t> ready;
@@ -357,7 +419,8 @@ class FunctionalReader {
       std::vector<nn::Symbol> inputs;
       for (const Reference& input : call.inputs) inputs.push_back(symbol(input));
       if (operations_.contains(call.layer)) check_ranks(call.layer, inputs);
-      made_[{call.layer, call.node}] = layers_.at(call.layer).call_all(inputs);
+      for (const nn::Layer& layer : layers_.at(call.layer)) inputs = layer.call_all(inputs);
+      made_[{call.layer, call.node}] = std::move(inputs);
       for (const std::size_t next : waiting[{call.layer, call.node}]) {
         if (--calls_[next].missing == 0) ready.push_back(next);
       }
@@ -405,7 +468,8 @@ class FunctionalReader {
   Generation from_;
   int levels_;
   std::map<std::string, std::string> names_;  // and classes
-  std::map<std::string, nn::Layer> layers_;
+  nn::UniqueNames unique_;
+  std::map<std::string, std::vector<nn::Layer>> layers_;
   std::set<std::string> operations_;  // of layers_
   std::map<std::string, std::int64_t> output_shift_;
   std::vector<Call> calls_;
@@ -422,7 +486,7 @@ nn::Model read_model(const Json& model, Generation from, int levels) {
         "model: \"{}\" is a class of its own: Sequential and Functional models can be read",
         object.class_name);
   }
-  if (levels == 0 && calls_in(*object.config) > most_calls) {
+  if (levels == 0 && calls_in(*object.config, object.class_name) > most_calls) {
     fail<IoError>("model: it calls layers more than {} times, which is refused", most_calls);
   }
   if (object.class_name == "Sequential") return read_sequential(*object.config, from, levels);

@@ -7,6 +7,7 @@
 
 #include "graph/print.hpp"
 #include "io/keras/layers.hpp"
+#include "io/keras/names.hpp"
 #include "nn/names.hpp"
 
 namespace weft::keras {
@@ -14,35 +15,25 @@ namespace {
 
 const nn::NestedModel* nested_in(const nn::Layer& layer) { return layer.as<nn::NestedModel>(); }
 
-/// Whether all models in a network are Sequential, however deep.
-bool all_sequential(const nn::Network& network) {
-  return std::ranges::all_of(network.layers, [](const nn::Network::Member& member) {
-    const nn::NestedModel* nested = nested_in(member.layer);
-    return nested == nullptr || (nested->type == "Sequential" && all_sequential(nested->network));
-  });
-}
-
 /// A network without models in it: the same calls once more, so that its layers come into the order
-/// in which Keras will have them.
+/// in which Keras has them.
 class Flattening {
  public:
-  FileNetwork operator()(const nn::Network& network, const std::string& model) && {
+  std::vector<nn::Network::Member> operator()(const nn::Network& network) && {
     std::vector<nn::Symbol> inputs;
     for (const nn::Network::Input& input : network.inputs) {
       inputs.push_back(nn::Input(input.shape, {.name = input.name, .dtype = input.dtype}));
       names_.make(input.name);
     }
-    const std::vector<nn::Symbol> outputs = append(network, inputs, "", "");
-    FileNetwork flat{nn::network_of(model, inputs, outputs), {}};
-    for (const nn::Network::Member& member : flat.network.layers) {
-      flat.layers.push_back({member.name, member.layer, path_.at(member.layer.identity())});
-    }
-    return flat;
+    std::vector<nn::Network::Member> layers =
+        nn::network_of("", inputs, append(network, inputs, "")).layers;
+    for (nn::Network::Member& member : layers) member.layer = own_.at(member.layer.identity());
+    return layers;
   }
 
  private:
   std::vector<nn::Symbol> append(const nn::Network& network, const std::vector<nn::Symbol>& inputs,
-                                 const std::string& prefix, const std::string& path) {
+                                 const std::string& prefix) {
     std::vector<std::vector<nn::Symbol>> made;
     for (const nn::Symbol& input : inputs) made.push_back({input});
     for (const nn::Network::Call& call : network.calls) {
@@ -50,10 +41,10 @@ class Flattening {
       std::vector<nn::Symbol> arguments;
       for (const auto& [from, port] : call.inputs) arguments.push_back(made[from].at(port));
       if (const nn::NestedModel* nested = nested_in(layer)) {
-        made.push_back(append(nested->network, arguments, prefix + name + '_', path + name + '/'));
+        made.push_back(append(nested->network, arguments, prefix + name + '_'));
         continue;
       }
-      if (path_.emplace(layer.identity(), path + name + '/').second) {
+      if (own_.emplace(layer.identity(), layer).second) {
         named_.emplace(layer.identity(), layer.named(names_.make(prefix + name)));
       }
       made.push_back(named_.at(layer.identity()).call_all(arguments));
@@ -64,8 +55,7 @@ class Flattening {
   }
 
   nn::UniqueNames names_;
-  std::map<const void*, std::string> path_;  // of layers, by identity
-  std::map<const void*, nn::Layer> named_;
+  std::map<const void*, nn::Layer> own_, named_;  // by identity
 };
 
 Json shape_json(const Shape& row) {
@@ -85,28 +75,43 @@ Json input_json(const nn::Network::Input& input, Generation to) {
   return config;
 }
 
+const char* module_of(const std::string& type) {
+  return type == "Sequential" ? "keras" : "keras.src.models.functional";
+}
+
+/// is_layer: in another model.
 Json write_network(const nn::Network& network, const std::string& type, const std::string& name,
-                   bool trainable, Generation to);
+                   bool trainable, bool is_layer, Generation to);
 
 /// {"class_name": ..., "config": ...} of a layer, or of a model in the place of one.
 Json member_json(const nn::Network::Member& member, Generation to) {
   if (const nn::NestedModel* nested = nested_in(member.layer)) {
-    const bool sequential = nested->type == "Sequential";
+    const std::string type = file_type(nested->type, nested->network);
     return object_of(
-        sequential ? "keras" : "keras.src.models.functional", nested->type,
-        write_network(nested->network, nested->type, member.name, member.layer.trainable(), to),
-        to);
+        module_of(type), type,
+        write_network(nested->network, type, member.name, member.layer.trainable(), true, to), to);
   }
   LayerText text = write_layer(member.layer, member.name, to);
   return object_of(text.module, text.class_name, std::move(text.config), to);
 }
 
+/// Whether a layer's calls are written twice. Keras 2 counts the calls of a model within a model from
+/// 1, having made one of its own, and Keras 3 from 0. Where both read a file, each call stands there
+/// twice in a row, and the second, which nothing else needs, makes call 2 i + 1 the same for both.
+bool is_called_twice(const nn::Layer& layer, Generation to) {
+  return to == Generation::keras2 && nested_in(layer) != nullptr;
+}
+
 /// A reference to an output, in the form that both generations read.
 class References {
  public:
-  explicit References(const nn::Network& network) : network_(network) {
+  References(const nn::Network& network, Generation to) : network_(network) {
     std::vector<std::int64_t> calls(network.layers.size());
-    for (const nn::Network::Call& call : network.calls) node_.push_back(calls[call.layer]++);
+    for (const nn::Network::Call& call : network.calls) {
+      const std::int64_t number = calls[call.layer]++;
+      const bool twice = is_called_twice(network.layers[call.layer].layer, to);
+      node_.push_back(twice ? 2 * number + 1 : number);
+    }
   }
   Json operator()(const nn::Network::Source& source) const {
     const std::size_t inputs = network_.inputs.size();
@@ -122,8 +127,8 @@ class References {
 };
 
 Json write_functional(const nn::Network& network, const std::string& name, bool trainable,
-                      Generation to) {
-  const References reference(network);
+                      bool is_layer, Generation to) {
+  const References reference(network, to);
   std::vector<Json> calls(network.layers.size(), Json::array());
   for (const nn::Network::Call& call : network.calls) {
     Json inputs = Json::array();
@@ -132,6 +137,7 @@ Json write_functional(const nn::Network& network, const std::string& name, bool 
       input.push_back(Json::object());
       inputs.push_back(std::move(input));
     }
+    if (is_called_twice(network.layers[call.layer].layer, to)) calls[call.layer].push_back(inputs);
     calls[call.layer].push_back(std::move(inputs));
   }
   Json layers = Json::array(), input_layers = Json::array(), output_layers = Json::array();
@@ -155,7 +161,7 @@ Json write_functional(const nn::Network& network, const std::string& name, bool 
     if (to == Generation::keras3 && output.from >= network.inputs.size()) {
       const std::size_t call = output.from - network.inputs.size();
       const auto* nested = nested_in(network.layers[network.calls[call].layer].layer);
-      if (nested != nullptr && nested->type != "Sequential") {
+      if (nested != nullptr && file_type(nested->type, nested->network) != "Sequential") {
         made[1] = made[1].get<std::int64_t>() + 1;
       }
     }
@@ -165,18 +171,21 @@ Json write_functional(const nn::Network& network, const std::string& name, bool 
   config["name"] = name;
   config["trainable"] = trainable;
   config["layers"] = std::move(layers);
-  // Of a list of one, Keras 3 makes a model that returns a list of one, which no layer takes.
+  // Of a list of one, Keras 3 makes a model that returns a list of one, which no layer takes; for a
+  // whole model, older versions of Keras 2 and other programs know nothing but lists.
+  const bool bare = is_layer || to == Generation::keras3;
   const auto whole = [&](Json& all) {
-    return to == Generation::keras3 && all.size() == 1 ? std::move(all[0]) : std::move(all);
+    return bare && all.size() == 1 ? std::move(all[0]) : std::move(all);
   };
   config["input_layers"] = whole(input_layers);
   config["output_layers"] = whole(output_layers);
   return config;
 }
 
-Json write_network(const nn::Network& network, const std::string& type, const std::string& name,
-                   bool trainable, Generation to) {
-  if (type != "Sequential") return write_functional(network, name, trainable, to);
+Json write_network(const nn::Network& given, const std::string& type, const std::string& name,
+                   bool trainable, bool is_layer, Generation to) {
+  const nn::Network network = with_file_names(given);
+  if (type != "Sequential") return write_functional(network, name, trainable, is_layer, to);
   Json layers = Json::array();
   const nn::Network::Input& input = network.inputs[0];
   if (input.shape.rank() > 0) {
@@ -192,39 +201,18 @@ Json write_network(const nn::Network& network, const std::string& type, const st
   return config;
 }
 
-/// What a file can call Sequential: of the layers of one, any may have been called twice, and a
-/// model within it may have been any when it became layers.
-bool is_chain(const nn::Network& network) {
-  std::size_t last = 0;
-  for (std::size_t i = 0; i < network.calls.size(); ++i) {
-    const nn::Network::Call& call = network.calls[i];
-    if (call.layer != i || call.inputs.size() != 1 || call.inputs[0].from != last) return false;
-    last = network.inputs.size() + i;
-  }
-  return network.inputs.size() == 1 && network.outputs.size() == 1 &&
-         network.outputs[0].from == last && network.calls.size() == network.layers.size();
-}
-
 }  // namespace
 
-FileNetwork file_network(const nn::Model& model, Generation to) {
-  const nn::Network& network = model.network();
-  const bool keeps_models =
-      to == Generation::keras3 || (model.type() == "Sequential" && all_sequential(network));
-  if (!keeps_models) return Flattening()(network, model.name());
-  FileNetwork file{network, {}};
-  for (const nn::Network::Member& member : network.layers) {
-    file.layers.push_back({member.name, member.layer, member.name + '/'});
-  }
-  return file;
+std::vector<nn::Network::Member> flat_layers(const nn::Network& network) {
+  return Flattening()(network);
 }
 
-Json write_model(nn::Model& model, const FileNetwork& file, Generation to) {
-  const bool chain = model.type() == "Sequential" && is_chain(file.network);
-  const std::string type = chain ? "Sequential" : "Functional";
-  Json object = object_of(chain ? "keras" : "keras.src.models.functional", type,
-                          write_network(file.network, type, model.name(), true, to), to);
-  if (to == Generation::keras3 && !chain) object["registered_name"] = "Functional";
+Json write_model(nn::Model& model, Generation to) {
+  const std::string type = file_type(model.type(), model.network());
+  const std::string name = file_name(model.name());
+  Json object = object_of(module_of(type), type,
+                          write_network(model.network(), type, name, true, false, to), to);
+  if (to == Generation::keras3 && type != "Sequential") object["registered_name"] = "Functional";
   return object;
 }
 

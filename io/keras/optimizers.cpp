@@ -136,7 +136,13 @@ constexpr std::array optimizers{
 
 nn::Optimizer read_optimizer_config(const Json& value) {
   const std::string where = "optimizer";
-  if (value.is_string()) return {value.get<std::string>()};
+  if (value.is_string()) {
+    try {
+      return {value.get<std::string>()};
+    } catch (const ArgumentError& error) {
+      fail<UnsupportedError>("{}", error.what());
+    }
+  }
   const Described object = described(value, where);
   for (const OptimizerClass& known : optimizers) {
     // TensorFlow 2.11 and 2.12 write Keras' own as "Custom>Adam".

@@ -6,6 +6,7 @@
 
 #include "graph/print.hpp"
 #include "io/keras/losses.hpp"
+#include "io/keras/names.hpp"
 #include "io/keras/optimizers.hpp"
 
 namespace weft::keras {
@@ -132,10 +133,13 @@ Json write_training(const nn::TrainOptions& options, const nn::Model& model, Gen
   } else {
     Json loss = Json::object(), weights = Json::object(), metrics = Json::object(),
          weighted = Json::object();
-    for (const std::string& output : model.output_names()) {
+    const std::vector<std::string> outputs = model.output_names(),
+                                   written = with_file_names(model.network()).output_names();
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const std::string& output = written[i];
       nn::OutputOptions its{.loss = options.loss};
       for (const auto& [name, given] : options.outputs) {
-        if (name == output) its = given;
+        if (name == outputs[i]) its = given;
       }
       const nn::Loss& own = its.loss ? its.loss : options.loss;
       loss[output] = write_loss(own, to);

@@ -6,107 +6,18 @@
 #include <iterator>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "graph/print.hpp"
-#include "io/keras/optimizers.hpp"
+#include "io/keras/names.hpp"
+#include "io/keras/network.hpp"
+#include "io/keras/owned.hpp"
 #include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
 namespace weft::keras {
 namespace {
-
-using Weights = std::vector<nn::Model::DeclaredWeight>;
-
-/// A model's weights, by the layer that they belong to.
-class Owned {
- public:
-  explicit Owned(nn::Model& model) : all_(model.declared_weights()) { enter(model.network(), ""); }
-
-  /// The layer that a weight belongs to; none of one within a layer of the program's.
-  const nn::Layer* layer_of(const nn::Model::DeclaredWeight& weight) const {
-    const auto found = layers_.find(weight.owner);
-    return found == layers_.end() ? nullptr : &found->second;
-  }
-
-  /// Those of one layer, "tower/conv2d/", in order of creation.
-  Weights of(const std::string& path) const {
-    return select([&](const auto& weight) { return weight.owner == path; });
-  }
-  /// Those of a layer, and of all in it, in the legacy order: first what is trained.
-  Weights below(const std::string& path) const {
-    Weights result = select([&](const auto& weight) { return weight.owner.starts_with(path); });
-    // Not ranges': Clang 14 does not know libstdc++'s.
-    std::stable_partition(result.begin(), result.end(),
-                          [](const auto& weight) { return weight.trainable; });
-    return result;
-  }
-
- private:
-  template <class F>
-  Weights select(F wanted) const {
-    Weights result;
-    std::ranges::copy_if(all_, std::back_inserter(result), wanted);
-    return result;
-  }
-  void enter(const nn::Network& network, const std::string& path) {
-    for (const auto& [name, layer] : network.layers) {
-      layers_.emplace(path + name + '/', layer);
-      if (const auto* nested = layer.as<nn::NestedModel>()) {
-        enter(nested->network, path + name + '/');
-      }
-    }
-  }
-
-  Weights all_;
-  std::map<std::string, nn::Layer> layers_;  // by the path of their weights
-};
-
-/// New values of weights, given to the model when all are there.
-class Incoming {
- public:
-  /// Reads one, of as many numbers as the weight has: others are refused before memory is taken for
-  /// them. `brought` makes of it what it is now; by default it is that already. Throws ShapeError
-  /// if it does not fit.
-  void read(
-      const nn::Model::DeclaredWeight& weight, const Hdf5Group& group, const std::string& place,
-      const std::function<Tensor(Tensor)>& brought = [](Tensor value) { return value; }) {
-    const Shape shape = group.shape(place);
-    const auto refuse = [&] {
-      fail<ShapeError>("\"{}\" is f32{} in the model, but f32{} in the file, at \"{}/{}\"",
-                       weight.name, weight.shape, shape, group.path(), place);
-    };
-    if (shape.elements() != weight.shape.elements()) refuse();
-    Tensor value = brought(group.array(place));
-    if (value.shape() != weight.shape) refuse();
-    values_.insert_or_assign(weight.name, std::move(value));
-  }
-  void apply(nn::Model& model) && {
-    while (!values_.empty()) {
-      auto first = values_.extract(values_.begin());
-      model.variables().adopt(first.key(), std::move(first.mapped()));
-    }
-    model.weights();  // makes those that the file did not have
-  }
-
- private:
-  std::map<std::string, Tensor> values_;
-};
-
-/// "kernel:0", as Keras 2 names it.
-std::string legacy_name(const Owned& owned, const nn::Model::DeclaredWeight& weight,
-                        const std::string& path) {
-  std::string name = weight.name.substr(path.size());
-  const nn::Layer* layer = owned.layer_of(weight);
-  if (layer != nullptr && layer->as<nn::DepthwiseConv2D>() != nullptr && name.ends_with("kernel")) {
-    name.insert(name.size() - std::string_view("kernel").size(), "depthwise_");
-  }
-  return name + ":0";
-}
-
-// ---- legacy
 
 /// A layer in a file, with the places of its weights.
 struct LegacyLayer {
@@ -129,17 +40,17 @@ struct OldKernels {
   bool flipped = false;  ///< Theano's convolutions run backwards over theirs
 };
 
-/// Which of a model's layers have weights, in order; and the same for the layers of models in it,
-/// as an .h5 has them whose models were made part of it.
+/// A layer with weights; in an .h5 it may have the other name.
 struct ModelLayer {
-  std::string name;
+  std::string name, name_in_file;
   Weights weights;
 };
 
-std::vector<ModelLayer> layers_with_weights(const Owned& owned, const FileNetwork& file) {
+std::vector<ModelLayer> layers_with_weights(const Owned& owned,
+                                            const std::vector<nn::Network::Member>& members) {
   std::vector<ModelLayer> layers;
-  for (const FileLayer& layer : file.layers) {
-    ModelLayer with{layer.name, owned.below(layer.path)};
+  for (const auto& [name, layer] : members) {
+    ModelLayer with{name, file_name(name), owned.below(layer)};
     if (!with.weights.empty()) layers.push_back(std::move(with));
   }
   return layers;
@@ -239,9 +150,9 @@ void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLa
   }
   const Hdf5Group group = file.root.group(from.name);
   for (std::size_t i = 0; i < to.weights.size(); ++i) {
-    const nn::Model::DeclaredWeight& weight = to.weights[i];
+    const OwnedWeight& weight = to.weights[i];
     const nn::Layer* layer = file.owned.layer_of(weight);
-    const bool is_kernel = layer != nullptr && weight.name.ends_with("kernel");
+    const bool is_kernel = layer != nullptr && weight.own.ends_with("kernel");
     incoming.read(weight, group, from.weights[i], [&](Tensor value) {
       return is_kernel ? present_kernel(std::move(value), *layer, weight.shape, file.old) : value;
     });
@@ -268,20 +179,59 @@ void read_or_skip(Incoming& incoming, const ModelLayer& to, const LegacyLayer& f
 
 }  // namespace
 
-void write_legacy_weights(nn::Model& model, const FileNetwork& network, const Hdf5Group& to) {
+namespace {
+
+/// Where the weights of a layer lie in its group: "conv2d/kernel:0", as Keras 2 names them.
+class LegacyPlaces {
+ public:
+  LegacyPlaces(const Owned& owned, const nn::Network::Member& member) : owned_(owned) {
+    const bool is_model = member.layer.as<nn::NestedModel>() != nullptr;
+    enter(member.layer, is_model ? "" : member.name + '/');
+  }
+  const std::string& of(const OwnedWeight& weight) const { return places_.at(weight.name); }
+
+ private:
+  void enter(const nn::Layer& layer, const std::string& prefix) {
+    if (const auto* nested = layer.as<nn::NestedModel>()) {
+      for (const auto& [name, inner] : with_file_names(nested->network).layers) {
+        enter(inner, prefix + name + '/');
+      }
+      return;
+    }
+    for (const auto& weight : owned_.of(layer)) {
+      std::string own = weight.own;
+      if (layer.as<nn::DepthwiseConv2D>() != nullptr && own == "kernel") own = "depthwise_kernel";
+      std::string place = prefix;
+      for (std::size_t begin = 0, end = 0; end != own.npos; begin = end + 1) {
+        end = own.find('/', begin);
+        place += file_name(own.substr(begin, end - begin));
+        if (end != own.npos) place += '/';
+      }
+      places_.emplace(weight.name, names_.make(place) + ":0");
+    }
+  }
+
+  const Owned& owned_;
+  nn::UniqueNames names_;
+  std::map<std::string, std::string> places_;  // by the weight's name
+};
+
+}  // namespace
+
+void write_legacy_weights(nn::Model& model, const Hdf5Group& to) {
   const Owned owned(model);
+  const nn::Network network = with_file_names(model.network());
   std::vector<std::string> names;
-  for (const FileLayer& layer : network.layers) names.push_back(layer.name);
+  for (const auto& member : network.layers) names.push_back(member.name);
   to.set_texts("layer_names", names);
   to.set_text("backend", "tensorflow");
   to.set_text("keras_version", "2.15.0");
-  for (const FileLayer& layer : network.layers) {
-    const Hdf5Group group = to.create_group(layer.name);
-    const bool is_model = layer.layer.as<nn::NestedModel>() != nullptr;
+  for (const auto& member : network.layers) {
+    const Hdf5Group group = to.create_group(member.name);
+    const LegacyPlaces where(owned, member);
     std::vector<std::string> places;
-    for (const auto& weight : owned.below(layer.path)) {
-      const std::string name = legacy_name(owned, weight, layer.path);
-      places.push_back(is_model ? name : layer.name + '/' + name);
+    for (const auto& weight : owned.below(member.layer)) {
+      places.push_back(where.of(weight));
       group.write(places.back(), model.variables().get(weight.name));
     }
     group.set_texts("weight_names", places);
@@ -300,18 +250,16 @@ void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOpti
                         owned,
                         {.keras1 = !version || version->starts_with('1'),
                          .flipped = group.text("backend") == "theano"}};
-  std::vector<ModelLayer> to = layers_with_weights(owned, file_network(model, Generation::keras3));
+  std::vector<ModelLayer> to = layers_with_weights(owned, model.network().layers);
   if (to.size() != from.size()) {
-    // Perhaps of a model whose models were made part of it.
-    std::vector<ModelLayer> flat =
-        layers_with_weights(owned, file_network(model, Generation::keras2));
+    std::vector<ModelLayer> flat = layers_with_weights(owned, flat_layers(model.network()));
     if (flat.size() == from.size()) to = std::move(flat);
   }
   Incoming incoming;
   if (options.by_name) {
     for (const LegacyLayer& layer : from) {
       for (const ModelLayer& candidate : to) {
-        if (candidate.name == layer.name) {
+        if (candidate.name == layer.name || candidate.name_in_file == layer.name) {
           read_or_skip(incoming, candidate, layer, file, options.skip_mismatch);
         }
       }
@@ -327,148 +275,6 @@ void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOpti
     read_or_skip(incoming, to[i], from[i], file, options.skip_mismatch);
   }
   std::move(incoming).apply(model);
-}
-
-// ---- Keras 3
-
-namespace {
-
-/// Keras 3's name of a class: no word begins at a digit or within capitals.
-std::string key_of(const std::string& class_name) { return nn::snake_case(class_name); }
-
-/// Layers that draw random numbers have the generator's state, a seed and a count, in Keras 3.
-bool draws(const nn::Layer& layer) {
-  static const std::set<std::string> types{"Dropout",       "SpatialDropout1D", "SpatialDropout2D",
-                                           "GaussianNoise", "GaussianDropout",  "AlphaDropout"};
-  return types.contains(layer.type());
-}
-
-/// Calls f(key, layer, path) for each layer of a model, as Keras 3 walks it.
-template <class F>
-void walk(const nn::Network& network, const std::string& type, const std::string& path, F f) {
-  nn::UniqueNames keys;
-  const auto take_input = [&] { keys.make("input_layer"); };
-  for (std::size_t i = 0; type != "Sequential" && i < network.inputs.size(); ++i) take_input();
-  for (const nn::Network::Member& member : network.layers) {
-    f(keys.make(key_of(member.layer.type())), member, path + member.name + '/');
-  }
-}
-
-void write_layers(nn::Model& model, const Owned& owned, const nn::Network& network,
-                  const std::string& type, const std::string& path, const Hdf5Group& to) {
-  to.create_group("vars");
-  walk(network, type, path,
-       [&](const std::string& key, const nn::Network::Member& member, const std::string& below) {
-         const Hdf5Group group = to.create_group("layers/" + key);
-         if (const auto* nested = member.layer.as<nn::NestedModel>()) {
-           write_layers(model, owned, nested->network, nested->type, below, group);
-           return;
-         }
-         const Hdf5Group vars = group.create_group("vars");
-         vars.set_text("name", member.name);
-         std::size_t number = 0;
-         for (const auto& weight : owned.of(below)) {
-           vars.write(std::to_string(number++), model.variables().get(weight.name));
-         }
-         if (draws(member.layer)) group.create_group("seed_generator/vars").write_seed("0");
-       });
-}
-
-void read_layers(Incoming& incoming, const Owned& owned, const nn::Network& network,
-                 const std::string& type, const std::string& path, const Hdf5Group& from,
-                 const LoadOptions& options) {
-  walk(network, type, path,
-       [&](const std::string& key, const nn::Network::Member& member, const std::string& below) {
-         // Keras 2.12 and 2.13 kept layers by their own names.
-         std::string place = "layers/" + key;
-         if (!from.has_group(place) && from.has_group("_layer_checkpoint_dependencies")) {
-           place = "_layer_checkpoint_dependencies/" + member.name;
-         }
-         const auto* nested = member.layer.as<nn::NestedModel>();
-         const Weights weights = owned.of(below);
-         if (nested == nullptr && weights.empty()) return;
-         if (nested != nullptr) {
-           if (owned.below(below).empty()) return;
-           read_layers(incoming, owned, nested->network, nested->type, below, from.group(place),
-                       options);
-           return;
-         }
-         const auto read = [&](Incoming& to) {
-           const Hdf5Group vars = from.group(place).group("vars");
-           const std::size_t stored = vars.children().size();
-           if (stored != weights.size()) {
-             fail<ShapeError>("layer \"{}\" has {} weights, but {} are in the file, at \"{}\"",
-                              member.name, weights.size(), stored, vars.path());
-           }
-           for (std::size_t i = 0; i < weights.size(); ++i) {
-             to.read(weights[i], vars, std::to_string(i));
-           }
-         };
-         if (!options.skip_mismatch) return read(incoming);
-         Incoming trial = incoming;
-         try {
-           read(trial);
-           incoming = std::move(trial);
-         } catch (const Error&) {
-         }
-       });
-}
-
-}  // namespace
-
-void write_store(nn::Model& model, const Hdf5Group& root) {
-  const Owned owned(model);
-  write_layers(model, owned, model.network(), model.type(), "", root);
-  write_optimizer(model, root.create_group("optimizer"));
-}
-
-void read_store(nn::Model& model, const Hdf5Group& root, const LoadOptions& options) {
-  if (options.by_name) {
-    fail<ArgumentError>(
-        "load_weights: by_name is for .h5 files: a .weights.h5 or .keras has no names");
-  }
-  const Owned owned(model);
-  Incoming incoming;
-  read_layers(incoming, owned, model.network(), model.type(), "", root, options);
-  std::move(incoming).apply(model);
-}
-
-void write_optimizer(nn::Model& model, const Hdf5Group& group) {
-  const Hdf5Group vars = group.create_group("vars");
-  if (!model.is_compiled()) return;
-  std::size_t number = 0;
-  for (const Kept& one : kept_by_optimizer(model)) {
-    const std::string place = std::to_string(number++);
-    const Tensor value =
-        one.name.empty() ? Tensor::full(one.shape, 0) : model.variables().get(one.name);
-    if (one.slot == "iteration") {
-      vars.write_integer(place, static_cast<std::int64_t>(value.item<float>()));
-    } else {
-      vars.write(place, value);
-    }
-  }
-}
-
-bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
-  if (!model.is_compiled() || !group.has_group("vars")) return false;
-  const Hdf5Group vars = group.group("vars");
-  const std::vector<Kept> kept = kept_by_optimizer(model);
-  if (vars.children().size() != kept.size()) return false;
-  const auto is_count = [](const Kept& one) { return one.slot == "iteration"; };
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    const std::string place = std::to_string(i);
-    if (!vars.has_array(place)) return false;
-    if (!is_count(kept[i]) && vars.shape(place) != kept[i].shape) return false;
-  }
-  // One by one, each into the place of what was there: all together are the larger part of a file.
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    const std::string place = std::to_string(i);
-    if (kept[i].name.empty()) continue;
-    model.variables().adopt(
-        kept[i].name, is_count(kept[i]) ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                                        : vars.array(place));
-  }
-  return true;
 }
 
 }  // namespace weft::keras

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "io/keras/hdf5.hpp"
-#include "io/keras/network.hpp"
 #include "nn/model.hpp"
 
 namespace weft::keras {
@@ -20,9 +19,12 @@ struct LoadOptions {
 // fit, naming the layer.
 
 /// Legacy: below the root, or below /model_weights.
-void write_legacy_weights(nn::Model& model, const FileNetwork& network, const Hdf5Group& to);
+void write_legacy_weights(nn::Model& model, const Hdf5Group& to);
 void read_legacy_weights(nn::Model& model, const Hdf5Group& root, const LoadOptions& options);
 
+/// Whether a file has the layout of Keras 3, or of 2.12 to 2.15, whose .keras and .weights.h5 are
+/// much the same.
+bool is_store(const Hdf5Group& root);
 /// Keras 3: /layers/dense/vars/0. With what the optimizer keeps, where it keeps something.
 void write_store(nn::Model& model, const Hdf5Group& root);
 void read_store(nn::Model& model, const Hdf5Group& root, const LoadOptions& options);

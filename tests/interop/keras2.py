@@ -68,6 +68,8 @@ def main(program, folder):
                     described = keras.models.model_from_json(file.with_suffix(".json").read_text())
                     described.load_weights(file)
                     ways["w.json"] = difference(expected, keras_2(described))
+                    described.load_weights(file.with_suffix(".weights.h5"))
+                    ways["w.weights.h5"] = difference(expected, keras_2(described))
                 for ending in ("h5", "keras"):
                     model.save(there / f"back.{ending}")
                     ways[ending] = difference(expected, weft(there / f"back.{ending}"))
