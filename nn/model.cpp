@@ -86,7 +86,6 @@ std::vector<std::string> Model::input_names() const {
 }
 
 void Model::changed() {
-  sharing_.expect_no_training("add");
   const Sharing::Making making(sharing_);
   const Sharing::Look look(sharing_);
   compiled_.clear();

@@ -320,6 +320,8 @@ class Model {
 
   /// Forgets what was traced: the model is another now.
   void changed();
+  /// Throws BusyError while another thread trains.
+  void expect_no_training(std::string_view who) const { sharing_.expect_no_training(who); }
   void expect_input_shape(std::string_view who) const;
   /// Creates the weights where they do not exist yet.
   void build();

@@ -25,6 +25,7 @@ Sequential::Sequential(Model model) : Model(std::move(model)) {
 }
 
 Sequential& Sequential::add(const Layer& layer) {
+  expect_no_training("add");
   const auto* input = layer.as<Input>();
   Network::Input& begin = network_.inputs[0];
   if (input != nullptr && !network_.layers.empty()) {
@@ -45,7 +46,10 @@ Sequential& Sequential::add(const Layer& layer) {
 }
 
 void Sequential::build(const Shape& input_shape) {
-  if (network_.inputs[0].shape != input_shape) changed();
+  if (network_.inputs[0].shape != input_shape) {
+    expect_no_training("build");
+    changed();
+  }
   network_.inputs[0].shape = input_shape;
   Model::build();
 }

@@ -5,7 +5,7 @@
 namespace weft::nn {
 
 bool Sharing::is_trained_by_others() const noexcept {
-  return depth_ > 0 && trainer_forks_ == fork_count() && trainer_ != thread_number();
+  return depth_ > 0 && trainer_ != thread_number() && is_here(trainer_, trainer_forks_);
 }
 
 void Sharing::expect_no_training(std::string_view who) {

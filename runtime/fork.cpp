@@ -54,6 +54,7 @@ class Gate {
 };
 
 std::atomic<std::uint32_t> forks{0};
+std::atomic<std::uint64_t> survivor{0};  // of the last fork: the thread that forked
 std::atomic<std::uint64_t> threads_seen{0};
 
 struct Here {  // of the calling thread
@@ -92,6 +93,7 @@ class Gates {
     gates.forking_.unlock();
   }
   static void in_child() {
+    survivor = here.number;
     ++forks;
     in_parent();
   }
@@ -113,6 +115,10 @@ Section::~Section() {
 std::uint32_t fork_count() noexcept { return forks.load(std::memory_order_relaxed); }
 
 std::uint64_t thread_number() noexcept { return here.number; }
+
+bool is_here(std::uint64_t thread, std::uint32_t noted_at) noexcept {
+  return noted_at == fork_count() || thread == survivor;
+}
 
 void abandon_if_forked(std::vector<std::thread>& threads, std::uint32_t made_at) {
   if (made_at == fork_count() || threads.empty()) return;

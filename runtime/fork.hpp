@@ -35,6 +35,9 @@ std::uint32_t fork_count() noexcept;
 /// Of the calling thread: another for each thread that there ever was, also across forks.
 std::uint64_t thread_number() noexcept;
 
+/// Whether that thread, which was noted when fork_count() was `noted_at`, is in this process.
+bool is_here(std::uint64_t thread, std::uint32_t noted_at) noexcept;
+
 /// Forgets threads that were made when fork_count() was another: they can neither be joined nor
 /// destroyed.
 void abandon_if_forked(std::vector<std::thread>& threads, std::uint32_t made_at);
