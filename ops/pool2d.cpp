@@ -2,8 +2,9 @@
 // adjoint of that (a gather) read this index, so the family is closed. Average pooling is linear
 // and has one adjoint.
 //
-// Loops over windows are ours where a gradient is wanted: oneDNN's workspace cannot be read by
-// anyone else, and writing it costs oneDNN 2.6 several times the pooling itself on AVX2.
+// Loops over the windows of max pooling are our own. Where a gradient is wanted: oneDNN's workspace
+// cannot be read by anyone else, and writing it costs oneDNN 2.6 several times the pooling itself
+// on AVX2. Where none is: oneDNN passes over a NaN.
 #include "ops/pool2d.hpp"
 
 #include <algorithm>
@@ -146,9 +147,9 @@ template <class V>
 }
 [[gnu::always_inline]] inline void store_index(const Ints& v, std::int32_t* to) { store(v, to); }
 
-/// The largest of each channel under each window, and where it was: the first among equals. A NaN
-/// is larger than all.
-template <class Index>
+/// The largest of each channel under each window, and where it was, unless `index` is null: the
+/// first among equals. A NaN is larger than all.
+template <bool with_index, class Index>
 [[gnu::always_inline]] inline void max_plane(const Images& g, const float* x, float* y,
                                              Index* index) {
   const std::int64_t channels = g.x.width, wide = channels / 8 * 8, kw = g.window.window[1];
@@ -176,7 +177,7 @@ template <class Index>
           }
         }
         store(best, y + to + c);
-        store_index(where, index + to + c);
+        if constexpr (with_index) store_index(where, index + to + c);
       }
       for (std::int64_t c = wide; c < channels; ++c) {
         float best = x[first + c];
@@ -191,7 +192,7 @@ template <class Index>
           }
         }
         y[to + c] = best;
-        index[to + c] = static_cast<Index>(where);
+        if constexpr (with_index) index[to + c] = static_cast<Index>(where);
       }
     }
   }
@@ -429,18 +430,15 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
   }
   void lower(Lowering& l) const {
     const Layout x = with_channels(l, 0), y = like(x, l.output(0)), index = like(x, l.output(1));
-    if (!l.output_used(1)) {
-      const auto pd = onednn::try_to(l.describe(), [&] {
-        return onednn::forward<onednn::pooling_forward>(
-            l.attr(), dnnl::prop_kind::forward_inference, dnnl::algorithm::pooling_max, x.md, y.md,
-            strides(), sizes(), dilates(), before(), behind());
-      });
-      if (onednn::is_fast(pd)) {
-        l.step(pd, {{DNNL_ARG_SRC, l.read(0, x)}}, {{DNNL_ARG_DST, l.write(0, y)}});
-        return;
-      }
-    }
     const Images images(*this, x, l.input(0).shape, y, l.output(0).shape);
+    if (!l.output_used(1)) {
+      l.step({l.read(0, x)}, {l.write(0, y)}, [images](auto in, auto out) {
+        images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
+          values(images, as<float>(in[0]) + at_x, as<float>(out[0]) + at_y);
+        });
+      });
+      return;
+    }
     with_index(index_type(), [&]<class Index>(Index*) {
       l.step({l.read(0, x)}, {l.write(0, y), l.write(1, index)}, [images](auto in, auto out) {
         images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
@@ -451,12 +449,16 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
     });
   }
 
+  [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void values(
+      const Images& g, const float* x, float* y) {
+    max_plane<false>(g, x, y, static_cast<std::uint8_t*>(nullptr));
+  }
   [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void plane(
       const Images& g, const float* x, float* y, std::uint8_t* index) {
-    max_plane(g, x, y, index);
+    max_plane<true>(g, x, y, index);
   }
   static void plane(const Images& g, const float* x, float* y, std::int32_t* index) {
-    max_plane(g, x, y, index);
+    max_plane<true>(g, x, y, index);
   }
 };
 
