@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/conv2d_pool.hpp"
@@ -32,10 +33,17 @@ struct Window {
   Shape output(std::string_view name, const Shape& x) const {
     if (x.rank() != 4) fail<ShapeError>("{}: x must be [N,H,W,C], {} was given", name, x);
     for (int i = 0; i < 2; ++i) {
-      if (window[i] < 1 || stride[i] < 1) {
-        fail<ShapeError>("{}: window and stride must be at least 1: window {},{} stride {},{}",
-                         name, window[0], window[1], stride[0], stride[1]);
+      if (std::min(window[i], stride[i]) < 1 ||
+          std::max(window[i], stride[i]) > checked::largest_extent) {
+        fail<ShapeError>(
+            "{}: window and stride must be at least 1 and at most {}: window {},{} stride {},{}",
+            name, checked::largest_extent, window[0], window[1], stride[0], stride[1]);
       }
+    }
+    // Places in a window are counted as s32, by oneDNN as by us.
+    if (window[0] * window[1] > checked::largest_extent) {
+      fail<ShapeError>("{}: a window may have {} elements, not {} x {}", name,
+                       checked::largest_extent, window[0], window[1]);
     }
     if (std::ranges::min(padding.list()) < 0 ||
         std::max(padding.top, padding.bottom) >= window[0] ||
@@ -45,8 +53,8 @@ struct Window {
           "bottom, left, right)",
           name, window[0], window[1], fmt::join(padding.list(), ","));
     }
-    const std::int64_t h = x[1] + padding.top + padding.bottom - window[0];
-    const std::int64_t w = x[2] + padding.left + padding.right - window[1];
+    const std::int64_t h = checked::padded(x[1], padding.top, padding.bottom, name) - window[0];
+    const std::int64_t w = checked::padded(x[2], padding.left, padding.right, name) - window[1];
     if (h < 0 || w < 0) {
       fail<ShapeError>("{}: window {},{} is larger than the padded input {}", name, window[0],
                        window[1], x);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "graph/print.hpp"
 #include "runtime/passes/passes.hpp"
 
 namespace weft {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t never = std::size_t(-1);
+constexpr std::size_t most_bytes = std::size_t{1} << 62;  // of an arena
 
 struct Lifetime {
   std::size_t first = never, last = 0;  // steps
@@ -127,6 +129,12 @@ class Planner {
         const Buffer& there = plan_.buffers[other];
         if (offset + buffer.bytes <= there.offset) break;  // fits before it
         offset = std::max(offset, rounded(there.offset + there.bytes));
+      }
+      if (offset > most_bytes - std::min(most_bytes, buffer.bytes)) {
+        fail<CompileError>(
+            "compile: the tensors of one run need more memory than there can be: \"{}\" has {} "
+            "bytes, and {} come before it",
+            buffer.name, buffer.bytes, offset);
       }
       buffer.offset = offset;
       const auto position = std::ranges::upper_bound(
