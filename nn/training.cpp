@@ -468,7 +468,7 @@ Logs Model::train_on_batch(const Dataset& batch, const BatchOptions& options) {
               .order = in_order(batch.size()),
               .batch_size = batch.size(),
               .seed = options.seed,
-              .iteration = iterations()});
+              .iteration = steps_taken()});
 }
 
 Logs Model::train_on_batch(const Tensor& x, const Tensor& y, const BatchOptions& options) {
