@@ -15,15 +15,24 @@ struct GraphStorage {
 
   Node& node(NodeId id) { return nodes[id]; }
   static GraphStorage* of(Value value) { return value.storage_; }
+  /// The node of a value that may be empty. Throws ArgumentError, naming what was asked for.
+  static Node& expect_node(const Value& value, const char* what) {
+    if (value.storage_ == nullptr) {
+      fail<ArgumentError>("value: an empty Value has no {}; it is an output of no node", what);
+    }
+    return value.storage_->nodes[value.node_];
+  }
 };
 
-const Type& Value::type() const { return storage_->nodes[node_].outputs[port_]; }
-const Op& Value::op() const { return storage_->nodes[node_].op; }
-const std::vector<Value>& Value::inputs() const { return storage_->nodes[node_].inputs; }
-const std::string& Value::name() const { return storage_->nodes[node_].name; }
+const Type& Value::type() const { return GraphStorage::expect_node(*this, "type").outputs[port_]; }
+const Op& Value::op() const { return GraphStorage::expect_node(*this, "op").op; }
+const std::vector<Value>& Value::inputs() const {
+  return GraphStorage::expect_node(*this, "inputs").inputs;
+}
+const std::string& Value::name() const { return GraphStorage::expect_node(*this, "name").name; }
 
 Value Value::named(std::string name) const {
-  storage_->nodes[node_].name = std::move(name);
+  GraphStorage::expect_node(*this, "node to be named").name = std::move(name);
   return *this;
 }
 

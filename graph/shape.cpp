@@ -15,15 +15,19 @@ Shape::Shape(std::span<const std::int64_t> sizes) : rank_(sizes.size()) {
     fail<ShapeError>("shape: {} axes are too many, at most {} are supported", sizes.size(),
                      max_rank);
   }
-  constexpr std::int64_t limit = std::int64_t{1} << 60;
+  // More than any processor can address. So bytes and strides fit, whatever the type, also where
+  // blocks of channels are filled up or many buffers are added. An axis without elements does not
+  // hide the others: products of them are strides.
+  constexpr std::int64_t limit = (std::int64_t{1} << 48) - 1;
   std::int64_t elements = 1;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] < 0) fail<ShapeError>("shape: axis {} has the negative size {}", i, sizes[i]);
-    if (sizes[i] != 0 && elements > limit / sizes[i]) {
+    const std::int64_t size = std::max<std::int64_t>(sizes[i], 1);
+    if (elements > limit / size) {
       fail<ShapeError>("shape: [{}] has more elements than a tensor can hold",
                        fmt::join(sizes.begin(), sizes.end(), ","));
     }
-    elements *= sizes[i];
+    elements *= size;
     sizes_[i] = sizes[i];
   }
 }

@@ -18,7 +18,7 @@ class Shape {
   static constexpr std::size_t max_rank = 8;
 
   constexpr Shape() = default;
-  /// Throws ShapeError for more than max_rank axes, a negative size, or more than 2^60 elements.
+  /// Throws ShapeError for more than max_rank axes, a negative size, or 2^48 elements or more.
   Shape(std::initializer_list<std::int64_t> sizes);
   explicit Shape(std::span<const std::int64_t> sizes);
 

@@ -15,7 +15,7 @@ class Op;
 struct GraphStorage;
 
 /// One output of a node, 16 bytes, passed by value. It stays valid as long as its Graph lives, also
-/// when the Graph is moved. The arithmetic operators are in ops/binary.hpp.
+/// when the Graph is moved. An empty one has no type, op, inputs or name: those throw ArgumentError.
 class Value {
  public:
   Value() = default;  ///< no value: an absent input, a cotangent of zero

@@ -58,7 +58,8 @@ Value soft_shrink(Value x, double threshold) {
 }
 Value hard_shrink(Value x, double threshold) { return x * greater(abs(x), narrow(threshold)); }
 Value threshold(Value x, double threshold, double default_value) {
-  return select(greater(x, narrow(threshold)), x, scalar_like(x, narrow(default_value)));
+  return select(less_equal(x, scalar_like(x, narrow(threshold))),
+                scalar_like(x, narrow(default_value)), x);
 }
 
 Value swish(Value x) { return weft::swish(x); }

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "graph/checked.hpp"
 #include "graph/print.hpp"
 #include "nn/core.hpp"
 #include "ops/conv2d.hpp"
@@ -66,7 +67,9 @@ inline std::array<std::int64_t, 2> pair(Size2D size) { return {size.height, size
 inline Padding2D padding_for(const std::string& padding, Value images, Size2D kernel, Size2D stride,
                              Size2D dilation) {
   if (padding == "valid") return {};
-  if (padding == "causal") return {.left = dilation.width * (kernel.width - 1)};
+  if (padding == "causal") {
+    return {.left = checked::mul(dilation.width, kernel.width - 1, "Conv1D")};
+  }
   return same_padding({images.shape()[1], images.shape()[2]}, pair(kernel), pair(stride),
                       pair(dilation));
 }

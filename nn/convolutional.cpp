@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "nn/arguments.hpp"
@@ -107,7 +108,8 @@ Value repeat_channels(Value images, std::int64_t times) {
   if (times == 1) return images;
   const Shape& shape = images.shape();
   const Value row = reshape(images, {shape[0], shape[1] * shape[2], shape[3], 1});
-  return reshape(upsample2d(row, {1, times}), shape.with(3, shape[3] * times));
+  return reshape(upsample2d(row, {1, times}),
+                 shape.with(3, checked::mul(shape[3], times, "DepthwiseConv2D")));
 }
 
 /// images f32[N,H,W,C] with a kernel f32[KH,KW,C,multiplier]. Channels are repeated first, since
@@ -182,7 +184,8 @@ Value SeparableConv2D::operator()(Scope& scope, Value x) const {
   const Value images = form.images(name(), x);
   const Value kernel = depthwise_kernel(*this, scope, "depthwise_kernel", images);
   const Value mixer = scope.parameter(
-      "pointwise_kernel", {1, 1, images.shape()[-1] * config.depth_multiplier, filters},
+      "pointwise_kernel",
+      {1, 1, checked::mul(images.shape()[-1], config.depth_multiplier, name()), filters},
       config.pointwise_initializer, config.pointwise_regularizer, config.pointwise_constraint);
   return finish(scope, conv2d(convolve_depthwise(*this, images, kernel), mixer), config, form);
 }
@@ -216,12 +219,15 @@ struct TransposedAxis {
 /// zeros follow if that is too short.
 TransposedAxis transposed_axis(const std::string& padding, std::int64_t in, std::int64_t reach,
                                std::int64_t stride, std::optional<std::int64_t> output_padding) {
-  const std::int64_t whole = Shape{in, stride}.elements() - stride + reach;
+  constexpr std::string_view who = "Conv2DTranspose";
+  const std::int64_t steps = checked::mul(in, stride, who) - stride;
+  const std::int64_t whole = checked::add(steps, reach, who);
   std::int64_t size = 0, before = 0;
   if (padding == "valid") {
-    size = whole + output_padding.value_or(std::max<std::int64_t>(stride - reach, 0));
+    size = checked::add(whole, output_padding.value_or(std::max<std::int64_t>(stride - reach, 0)),
+                        who);
   } else {
-    size = output_padding ? (in - 1) * stride + reach % 2 + *output_padding : in * stride;
+    size = output_padding ? checked::add(steps, reach % 2 + *output_padding, who) : in * stride;
     before = std::max<std::int64_t>(whole - size, 0) / 2;
   }
   return {size, before, std::max<std::int64_t>(whole - before - size, 0)};
@@ -237,7 +243,8 @@ Value Conv2DTranspose::operator()(Scope& scope, Value x) const {
       "kernel", {kernel_size.height, kernel_size.width, filters, shape[-1]},
       config.kernel_initializer, config.kernel_regularizer, config.kernel_constraint);
   const auto along = [&](std::int64_t Size2D::*axis, std::int64_t in) {
-    const std::int64_t reach = (kernel_size.*axis - 1) * config.dilation_rate.*axis + 1;
+    const std::int64_t reach = checked::add(
+        checked::mul(kernel_size.*axis - 1, config.dilation_rate.*axis, name()), 1, name());
     const auto added = config.output_padding ? std::optional((*config.output_padding).*axis)
                                              : std::optional<std::int64_t>();
     return transposed_axis(config.padding, in, reach, config.strides.*axis, added);

@@ -8,6 +8,7 @@
 
 #include "graph/print.hpp"
 #include "nn/shapes.hpp"
+#include "ops/cast.hpp"
 #include "runtime/compile.hpp"
 
 namespace weft::nn {
@@ -143,11 +144,11 @@ void Model::compile(TrainOptions options) {
   const std::string& name = training_->optimizer.name;
   const LearningRate& learning_rate = training_->optimizer.learning_rate;
   for (const auto& [slot, fill] : slots_) {
-    if (slot.starts_with(name + '/')) {
+    if (slot.starts_with(name + '/') && variables_.type(slot).dtype == DType::f32) {
       variables_.set(slot, Tensor::full(variables_.type(slot).shape, fill));
     }
   }
-  variables_.set(name + "/iteration", Tensor::scalar(0.0f));
+  variables_.set(name + "/iteration", Tensor::scalar(std::int32_t{0}));
   if (!learning_rate.is_schedule()) set_learning_rate(learning_rate.number);
 }
 
@@ -217,8 +218,9 @@ double Model::learning_rate() const {
   }
   // In f32, as the step computes it.
   Graph graph;
-  const Value steps = graph.variable({DType::f32, {}}, optimizer.name + "/iteration");
-  return weft::compile({optimizer.learning_rate(steps)}, variables_).run({})[0].item<float>();
+  const Value steps = graph.variable({DType::s32, {}}, optimizer.name + "/iteration");
+  const Value rate = optimizer.learning_rate(cast(steps, DType::f32));
+  return weft::compile({rate}, variables_).run({})[0].item<float>();
 }
 
 void Model::set_learning_rate(double rate) {
@@ -234,8 +236,7 @@ void Model::set_learning_rate(double rate) {
 }
 
 std::int64_t Model::steps_taken() const {
-  return static_cast<std::int64_t>(
-      variables_.get(training().optimizer.name + "/iteration").item<float>());
+  return variables_.get(training().optimizer.name + "/iteration").item<std::int32_t>();
 }
 
 std::int64_t Model::iterations() const {

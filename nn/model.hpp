@@ -225,11 +225,11 @@ class Model {
   ///           options out of range
   History fit(const Dataset& data, const FitOptions& options = {});
   History fit(const Tensor& x, const Tensor& y, const FitOptions& options = {});
-  /// The loss, and then the metrics, without training. Throws as fit does.
+  /// The loss, then the metrics. Says on std::cerr if one is not finite (verbose > 0). Throws as fit.
   Logs evaluate(const Dataset& data, const EvaluateOptions& options = {});
   Logs evaluate(const Tensor& x, const Tensor& y, const EvaluateOptions& options = {});
-  /// The output for all samples, whether compiled or not. Throws ShapeError for samples that do
-  /// not fit the model, ArgumentError if there are several outputs.
+  /// The output for all samples; what is NaN or infinite is said on std::cerr (verbose > 0). Throws
+  /// ShapeError for samples that do not fit, ArgumentError if there are several outputs.
   Tensor predict(const Dataset& x, const EvaluateOptions& options = {});
   /// Every output. Throws ShapeError as above.
   std::vector<Tensor> predict_all(const Dataset& x, const EvaluateOptions& options = {});
@@ -274,8 +274,8 @@ class Model {
   std::vector<Tensor> get_weights();
   /// Throws ShapeError if their number or a shape differs.
   void set_weights(std::span<const Tensor> values);
-  /// The first weight with a NaN or an infinity, or nothing. Relu makes 0 of a NaN, so that the loss
-  /// may stay finite while a layer before it is lost; fit looks after each epoch, and warns once.
+  /// The first weight with a NaN or an infinity, or nothing. fit looks after each epoch, and warns
+  /// once.
   std::optional<std::string> find_not_finite();
   std::int64_t count_params();
   /// Without the batch. Throws ArgumentError if there are several outputs.

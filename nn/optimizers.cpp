@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "graph/print.hpp"
 #include "ops/ops.hpp"
@@ -108,9 +109,60 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// 1 if a count of steps is a multiple of `steps`, else 0.
+// Steps are counted as s32; what follows from their number is computed in f32, which is exact up to
+// 2^24 and near enough above. Whether a number divides the count must be exact everywhere.
+
+Value count_like(Value count, std::int64_t number) {
+  const auto s32 = static_cast<std::int32_t>(std::min<std::int64_t>(number, INT32_MAX));
+  return Graph::of(count).constant(Tensor::scalar(s32));
+}
+
+/// count / steps, rounded down. The cast says so to the reference, which divides exactly.
+Value whole_quotient(Value count, std::int64_t steps) {
+  return cast(count / count_like(count, steps), DType::s32);
+}
+
+/// f32[]: 1 if a count of steps is a multiple of `steps`, else 0.
 Value is_multiple(Value count, std::int64_t steps) {
-  return equal(count - floor(count / f32(steps)) * f32(steps), 0);
+  const Value whole = whole_quotient(count, steps) * count_like(count, steps);
+  return cast(equal(count, whole), DType::f32);
+}
+
+/// Where Keras 3 makes a slot. Those of one stage are made parameter by parameter.
+int stage_of(const Optimizer& optimizer, std::string_view slot) {
+  if (slot == "average") return 1;
+  if (slot == "gradient_accumulator") return 2;
+  if (slot == "velocity_hat") return 6;
+  if (optimizer.as<RMSprop>() == nullptr) return 3;
+  return slot == "velocity" ? 3 : slot == "momentum" ? 4 : 5;
+}
+/// Among those of one stage and one parameter.
+int rank_of(std::string_view slot) {
+  for (const char* second : {"c", "norm", "accumulated_delta_var", "linear"}) {
+    if (slot == second) return 1;
+  }
+  return slot == "velocity" ? 2 : 0;
+}
+
+/// Sorts what an optimizer keeps as Keras 3 does: the count of steps, the learning rate, slots, and
+/// then numbers that all parameters share.
+void sort_as_keras(const Optimizer& optimizer, const std::vector<Trace::Weight>& parameters,
+                   std::vector<OptimizerScope::Slot>& slots) {
+  std::map<std::string_view, std::size_t> order;  // of parameters
+  for (const Trace::Weight& parameter : parameters) order.emplace(parameter.name, order.size());
+  const auto place = [&](const OptimizerScope::Slot& one) -> std::array<std::size_t, 3> {
+    const std::string_view own = std::string_view(one.name).substr(optimizer.name.size() + 1);
+    const std::size_t end = own.find('/');
+    const std::string_view slot = own.substr(0, end);
+    if (own == "iteration") return {0, 0, 0};
+    if (own == "learning_rate") return {0, 1, 0};
+    if (end == std::string_view::npos) return {7, 0, 0};
+    const auto parameter = order.find(own.substr(end + 1));
+    return {static_cast<std::size_t>(stage_of(optimizer, slot)),
+            parameter == order.end() ? order.size() : parameter->second,
+            static_cast<std::size_t>(rank_of(slot))};
+  };
+  std::ranges::stable_sort(slots, {}, place);
 }
 
 }  // namespace
@@ -123,15 +175,19 @@ OptimizerScope::OptimizerScope(Trace& trace, const Optimizer& optimizer)
   if (!rate.is_schedule()) {
     learning_rate_ = variable(optimizer.name + "/learning_rate", {}, f32(rate.number));
   }
-  const Value steps = variable(optimizer.name + "/iteration", {}, 0);
-  if (rate.is_schedule()) learning_rate_ = rate(steps);
-  const Value next = steps + 1.0f;
+  const std::string name = optimizer.name + "/iteration";
+  slots_.push_back({name, 0});
+  if (!trace.variables.contains(name)) trace.variables.set(name, Tensor::scalar(std::int32_t{0}));
+  const Value steps = trace.graph.variable({DType::s32, {}}, name);
+  if (rate.is_schedule()) learning_rate_ = rate(cast(steps, DType::f32));
+  const Value next = steps + count_like(steps, 1);
   trace_.updates.push_back({steps, next});
-  iteration_ = next;
+  Value count = next;  // of updates
   if (const std::int64_t several = optimizer.steps_an_update(); several > 1) {
-    iteration_ = floor(steps / f32(several)) + 1.0f;
+    count = whole_quotient(steps, several) + count_like(steps, 1);
     due_ = is_multiple(next, several);
   }
+  iteration_ = cast(count, DType::f32);
 }
 
 /// A variable of the graph, which begins as `fill` if it does not exist yet.
@@ -198,7 +254,8 @@ Value OptimizerScope::averaged(Value w) {
   const Value next = momentum * average + (1.0f - momentum) * w;
   trace_.updates.push_back({average, next});
   if (!config.ema_overwrite_frequency) return w;
-  return select(is_multiple(iteration_, *config.ema_overwrite_frequency), next, w);
+  const Value count = iteration_.inputs()[0];  // as s32
+  return select(is_multiple(count, *config.ema_overwrite_frequency), next, w);
 }
 
 Optimizer::Optimizer(std::string_view wanted, OptimizerConfig options)
@@ -284,6 +341,7 @@ std::vector<OptimizerScope::Slot> Optimizer::apply(Trace& trace,
     if (parameters[i].constraint) next = parameters[i].constraint(next);
     trace.updates.push_back({w, next});
   }
+  sort_as_keras(*this, parameters, scope.slots_);
   return scope.slots_;
 }
 

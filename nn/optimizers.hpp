@@ -73,8 +73,8 @@ class OptimizerScope {
   /// f32[]: of this step. Unless it is a schedule, it can be set between steps
   /// (Model::set_learning_rate).
   Value learning_rate() const noexcept { return learning_rate_; }
-  /// f32[]: the number of this update, from 1. Exact up to 2^24: an integer could not be part of
-  /// the loop that computes an update's factors.
+  /// f32[]: the number of this update, from 1, for formulas. Steps are counted as s32; above 2^24
+  /// this is the nearest f32.
   Value iteration() const noexcept { return iteration_; }
   /// The parameter's name, "conv2d/kernel", and its value before the step.
   const Trace::Weight& parameter() const noexcept { return *parameter_; }
@@ -90,7 +90,7 @@ class OptimizerScope {
   /// (OptimizerConfig::exclude_from_weight_decay).
   Value decayed(Value w, double weight_decay) const;
 
-  /// Every variable of the optimizer, with what it is filled with first.
+  /// Every variable of the optimizer, with what it begins as: f32, but "iteration" is s32.
   struct Slot {
     std::string name;
     float fill;
@@ -143,8 +143,8 @@ class Optimizer {
     return function(scope, parameter, gradient);
   }
   /// Appends a whole step to the trace, as OptimizerConfig says: updates of the parameters and of
-  /// all that is kept. The gradients are those of the whole batch. Returns what is kept. Throws
-  /// ShapeError if the rule returns anything but a parameter's type.
+  /// all that is kept. The gradients are those of the whole batch. Returns what is kept, in Keras 3's
+  /// order. Throws ShapeError if the rule returns anything but a parameter's type.
   std::vector<OptimizerScope::Slot> apply(Trace& trace,
                                           const std::vector<Trace::Weight>& parameters,
                                           std::vector<Value> gradients) const;

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <span>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "nn/arguments.hpp"
@@ -72,7 +73,7 @@ const Interpolation& interpolation_of(const UpSampling2DConfig& config) {
 /// f32[from * factor, from]: what a pixel of the larger image has of each of the smaller one.
 Tensor interpolation_matrix(const Interpolation& interpolation, std::int64_t from,
                             std::int64_t factor) {
-  const std::int64_t to_size = Shape{from, factor}.elements();  // throws if that is beyond all
+  const std::int64_t to_size = checked::mul(from, factor, "UpSampling2D");
   constexpr std::int64_t most = 1 << 27;
   if (const Shape shape{to_size, from}; shape.elements() > most) {
     fail<ShapeError>(
@@ -104,12 +105,12 @@ Value interpolated(Value images, Size2D size, const Interpolation& interpolation
     const Value rows = graph.constant(interpolation_matrix(interpolation, h, size.height));
     y = matmul(rows, reshape(y, {n, h, w * c}));
   }
-  const std::int64_t height = h * size.height;
+  const std::int64_t height = checked::mul(h, size.height, "UpSampling2D");
   if (size.width > 1) {
     const Value columns = graph.constant(interpolation_matrix(interpolation, w, size.width));
     y = matmul(columns, reshape(y, {n * height, w, c}));
   }
-  return reshape(y, {n, height, w * size.width, c});
+  return reshape(y, {n, height, checked::mul(w, size.width, "UpSampling2D"), c});
 }
 
 }  // namespace
@@ -136,15 +137,16 @@ Reshape::Reshape(std::vector<std::int64_t> shape, LayerConfig c)
 Value Reshape::operator()(Scope&, Value x) const {
   if (x.shape().rank() == 0) fail<ShapeError>("Reshape: the input has no batch axis: {}", x.type());
   std::vector<std::int64_t> sizes{x.shape()[0]};
-  std::vector<std::int64_t> given = sizes;
-  for (const std::int64_t size : target_shape) given.push_back(size == -1 ? 1 : size);
-  const std::int64_t known = Shape(given).elements();
+  std::int64_t known = sizes[0];
+  for (const std::int64_t size : target_shape) {
+    if (size != -1) known = checked::mul(known, size, name());
+  }
   for (const std::int64_t size : target_shape) {
     sizes.push_back(size == -1 && known > 0 ? x.shape().elements() / known : size);
   }
   const auto fits = [&] {
     std::int64_t elements = 1;
-    for (const std::int64_t size : sizes) elements *= size;
+    for (const std::int64_t size : sizes) elements = checked::mul(elements, size, name());
     return elements == x.shape().elements();
   };
   if (!fits()) {

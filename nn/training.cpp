@@ -1,5 +1,6 @@
 // The loops of fit, evaluate and predict.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <iostream>
 #include <numeric>
@@ -8,6 +9,7 @@
 #include "graph/print.hpp"
 #include "nn/made_rows.hpp"
 #include "nn/model.hpp"
+#include "nn/not_finite.hpp"
 #include "nn/shapes.hpp"
 
 namespace weft::nn {
@@ -48,6 +50,34 @@ bool warn_if_lost(Model& model, int epoch) {
       "or look for such numbers in the data\n",
       epoch + 1, *weight);
   return true;
+}
+
+/// Where numbers that are not finite may come from.
+std::string possible_cause(Model& model) {
+  const auto weight = model.find_not_finite();
+  return weight ? fmt::format("the weight \"{}\" holds such numbers", *weight)
+                : "the weights are finite, so look for such numbers in the data";
+}
+
+/// Says which outputs of a prediction are not finite.
+void report_not_finite(Model& model, const std::vector<Tensor>& predictions) {
+  const std::vector<std::string> names = model.output_names();
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    const std::int64_t rows = rows_not_finite(predictions[i]);
+    if (rows == 0) continue;
+    std::cerr << fmt::format(
+        "\npredict: output \"{}\" is NaN or infinite for {} of {} samples: {}\n", names[i], rows,
+        predictions[i].shape()[0], possible_cause(model));
+  }
+}
+
+/// Says that a loss or metric is not finite.
+void report_not_finite(Model& model, const Logs& logs) {
+  for (const auto& [name, value] : logs) {
+    if (std::isfinite(value)) continue;
+    std::cerr << fmt::format("\nevaluate: {} is {}: {}\n", name, value, possible_cause(model));
+    return;
+  }
 }
 
 /// Seed and step as the key of a step's random numbers; each replica's seed is another.
@@ -454,6 +484,7 @@ Logs Model::evaluate(const Dataset& data, const EvaluateOptions& options) {
                    .progress = &progress});
   notify(options.callbacks, &Callback::on_test_end, *this, logs);
   progress.finish(logs);
+  if (options.verbose != 0) report_not_finite(*this, logs);
   return logs;
 }
 
@@ -494,6 +525,7 @@ std::vector<Tensor> Model::predict_all(const Dataset& x, const EvaluateOptions& 
                          .predictions = memory});
   notify(options.callbacks, &Callback::on_predict_end, *this);
   progress.finish(none);
+  if (options.verbose != 0) report_not_finite(*this, predictions);
   return predictions;
 }
 
@@ -508,7 +540,7 @@ Logs Model::train_on_batch(const Dataset& batch, const BatchOptions& options) {
               .order = in_order(batch.size()),
               .batch_size = batch.size(),
               .seed = options.seed,
-              .iteration = iterations()});
+              .iteration = steps_taken()});
 }
 
 Logs Model::train_on_batch(const Tensor& x, const Tensor& y, const BatchOptions& options) {

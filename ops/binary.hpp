@@ -13,10 +13,10 @@ Value sub(Value a, Value b);
 Value mul(Value a, Value b);
 Value div(Value a, Value b);
 Value pow(Value a, Value b);  ///< a^b; the derivative by b counts a as positive (0 where a <= 0)
-Value maximum(Value a, Value b);  ///< at equal arguments the gradient is halved between them
+Value maximum(Value a, Value b);  ///< NaN if either is; equal: the gradient is halved
 Value minimum(Value a, Value b);
 
-// Comparisons give 1 or 0 in the operands' dtype; their derivative is 0.
+// Comparisons give 1 or 0 (with NaN: 0, not_equal: 1) in the operands' dtype; derivative 0.
 Value equal(Value a, Value b);
 Value not_equal(Value a, Value b);
 Value less(Value a, Value b);

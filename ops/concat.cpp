@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/indexing.hpp"
@@ -32,7 +33,7 @@ struct Concat {
         fail<ShapeError>("concat: parts must have equal sizes but along axis {}, {} and {} differ",
                          axis, in[0], part);
       }
-      size += part.shape[axis];
+      size = checked::add(size, part.shape[axis], name());
     }
     return {{in[0].dtype, in[0].shape.with(axis, size)}};
   }
@@ -109,8 +110,12 @@ Value concat(const std::vector<Value>& parts, int axis) {
 std::vector<Value> split(Value x, const std::vector<std::int64_t>& sizes, int axis) {
   const Shape& shape = x.shape();
   const auto k = static_cast<std::size_t>(axis_of(shape, axis, "split"));
+  const auto total = [&] {
+    return std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0},
+                           [](auto a, auto b) { return checked::add(a, b, "split"); });
+  };
   if (std::any_of(sizes.begin(), sizes.end(), [](auto size) { return size < 0; }) ||
-      std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != shape[axis]) {
+      total() != shape[axis]) {
     fail<ShapeError>(
         "split: sizes [{}] must not be negative and must add up to the {} elements of "
         "axis {} of {}",

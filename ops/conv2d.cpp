@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
@@ -33,9 +34,12 @@ struct Geometry {
 
   void check_options(std::string_view name) const {
     for (int i = 0; i < 2; ++i) {
-      if (stride[i] < 1 || dilation[i] < 1) {
-        fail<ShapeError>("{}: stride and dilation must be at least 1: stride {},{} dilation {},{}",
-                         name, stride[0], stride[1], dilation[0], dilation[1]);
+      if (std::min(stride[i], dilation[i]) < 1 ||
+          std::max(stride[i], dilation[i]) > checked::largest_extent) {
+        fail<ShapeError>(
+            "{}: stride and dilation must be at least 1 and at most {}: stride {},{} dilation "
+            "{},{}",
+            name, checked::largest_extent, stride[0], stride[1], dilation[0], dilation[1]);
       }
     }
     if (groups < 1) fail<ShapeError>("{}: groups must be at least 1, {} was given", name, groups);
@@ -61,11 +65,11 @@ struct Geometry {
           "x {}, kernel {}",
           name, groups, channels, outputs, x, kernel);
     }
-    if (kernel[2] * groups != channels) {
+    if (const std::int64_t wanted = checked::mul(kernel[2], groups, name); wanted != channels) {
       fail<ShapeError>("{}: input has {} channels, kernel expects {}: x {}, kernel {}, groups {}",
-                       name, channels, kernel[2] * groups, x, kernel, groups);
+                       name, channels, wanted, x, kernel, groups);
     }
-    const std::int64_t h = size(x[1], kernel[0], 0), w = size(x[2], kernel[1], 1);
+    const std::int64_t h = size(name, x[1], kernel[0], 0), w = size(name, x[2], kernel[1], 1);
     if (h < 1 || w < 1) {
       fail<ShapeError>(
           "{}: the kernel does not fit into the padded input: x {}, kernel {}, padding "
@@ -74,10 +78,10 @@ struct Geometry {
     }
     return {x[0], h, w, outputs};
   }
-  std::int64_t size(std::int64_t in, std::int64_t kernel, int axis) const {
-    const std::int64_t around =
-        axis == 0 ? padding.top + padding.bottom : padding.left + padding.right;
-    const std::int64_t room = in + around - dilation[axis] * (kernel - 1) - 1;
+  std::int64_t size(std::string_view name, std::int64_t in, std::int64_t kernel, int axis) const {
+    const std::int64_t whole = axis == 0 ? checked::padded(in, padding.top, padding.bottom, name)
+                                         : checked::padded(in, padding.left, padding.right, name);
+    const std::int64_t room = whole - checked::mul(dilation[axis], kernel - 1, name) - 1;
     return room < 0 ? 0 : room / stride[axis] + 1;
   }
 
@@ -554,7 +558,7 @@ std::vector<Type> Conv2dInputGrad::infer(std::span<const Type> in) const {
   expect_f32(name(), in);
   expect_images(name(), in[0], "dy", in[1], "kernel");
   const Shape &dy = in[0].shape, &kernel = in[1].shape;
-  const Shape x{dy[0], height, width, kernel[2] * groups};
+  const Shape x{dy[0], height, width, checked::mul(kernel[2], groups, name())};
   if (const Shape y = output(name(), x, kernel); y != dy) {
     fail<ShapeError>("{}: x {} and kernel {} give y {}, but dy is {}", name(), x, kernel, y, dy);
   }
@@ -608,11 +612,19 @@ Padding2D same_padding(std::array<std::int64_t, 2> sizes, std::array<std::int64_
                        std::array<std::int64_t, 2> stride, std::array<std::int64_t, 2> dilation) {
   std::array<std::int64_t, 2> total{};
   for (int i = 0; i < 2; ++i) {
-    if (stride[i] < 1)
-      fail<ShapeError>("same_padding: stride must be at least 1, {} was given", stride[i]);
-    const std::int64_t out = (sizes[i] + stride[i] - 1) / stride[i];
-    const std::int64_t reach = (kernel[i] - 1) * dilation[i] + 1;
-    total[i] = std::max<std::int64_t>((out - 1) * stride[i] + reach - sizes[i], 0);
+    if (std::min({stride[i], kernel[i], dilation[i]}) < 1 || sizes[i] < 0) {
+      fail<ShapeError>(
+          "same_padding: stride, kernel and dilation must be at least 1, and sizes at least 0; "
+          "size {}, kernel {}, stride {} and dilation {} were given",
+          sizes[i], kernel[i], stride[i], dilation[i]);
+    }
+    constexpr std::string_view who = "same_padding";
+    // What the last kernel reaches beyond the input; it begins at the last multiple of the stride.
+    const std::int64_t out = checked::ceil_div(sizes[i], stride[i]);
+    const std::int64_t reach = checked::add(checked::mul(kernel[i] - 1, dilation[i], who), 1, who);
+    const std::int64_t last = out == 0 ? -stride[i] : (out - 1) * stride[i];
+    total[i] =
+        std::max<std::int64_t>(checked::sub(checked::add(last, reach, who), sizes[i], who), 0);
   }
   return {total[0] / 2, total[0] - total[0] / 2, total[1] / 2, total[1] - total[1] / 2};
 }

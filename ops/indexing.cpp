@@ -39,7 +39,8 @@ Box box_inside(const Shape& whole, std::span<const std::int64_t> begin,
   Box box{{part.begin(), part.end()}, strides_of(whole), strides_of(part), 0, 0};
   for (std::size_t k = 0; k < whole.rank(); ++k) {
     box.from_first += begin[k] * box.from[k];
-    box.from[k] *= step[k];
+    // A single element has no next one: a step of any size is fine.
+    if (box.sizes[k] > 1) box.from[k] *= step[k];
   }
   return box;
 }

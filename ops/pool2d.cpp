@@ -2,14 +2,16 @@
 // adjoint of that (a gather) read this index, so the family is closed. Average pooling is linear
 // and has one adjoint.
 //
-// Loops over windows are ours where a gradient is wanted: oneDNN's workspace cannot be read by
-// anyone else, and writing it costs oneDNN 2.6 several times the pooling itself on AVX2.
+// Loops over the windows of max pooling are our own. Where a gradient is wanted: oneDNN's workspace
+// cannot be read by anyone else, and writing it costs oneDNN 2.6 several times the pooling itself
+// on AVX2. Where none is: oneDNN passes over a NaN.
 #include "ops/pool2d.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/conv2d_pool.hpp"
@@ -31,10 +33,17 @@ struct Window {
   Shape output(std::string_view name, const Shape& x) const {
     if (x.rank() != 4) fail<ShapeError>("{}: x must be [N,H,W,C], {} was given", name, x);
     for (int i = 0; i < 2; ++i) {
-      if (window[i] < 1 || stride[i] < 1) {
-        fail<ShapeError>("{}: window and stride must be at least 1: window {},{} stride {},{}",
-                         name, window[0], window[1], stride[0], stride[1]);
+      if (std::min(window[i], stride[i]) < 1 ||
+          std::max(window[i], stride[i]) > checked::largest_extent) {
+        fail<ShapeError>(
+            "{}: window and stride must be at least 1 and at most {}: window {},{} stride {},{}",
+            name, checked::largest_extent, window[0], window[1], stride[0], stride[1]);
       }
+    }
+    // Places in a window are counted as s32, by oneDNN as by us.
+    if (window[0] * window[1] > checked::largest_extent) {
+      fail<ShapeError>("{}: a window may have {} elements, not {} x {}", name,
+                       checked::largest_extent, window[0], window[1]);
     }
     if (std::ranges::min(padding.list()) < 0 ||
         std::max(padding.top, padding.bottom) >= window[0] ||
@@ -44,8 +53,8 @@ struct Window {
           "bottom, left, right)",
           name, window[0], window[1], fmt::join(padding.list(), ","));
     }
-    const std::int64_t h = x[1] + padding.top + padding.bottom - window[0];
-    const std::int64_t w = x[2] + padding.left + padding.right - window[1];
+    const std::int64_t h = checked::padded(x[1], padding.top, padding.bottom, name) - window[0];
+    const std::int64_t w = checked::padded(x[2], padding.left, padding.right, name) - window[1];
     if (h < 0 || w < 0) {
       fail<ShapeError>("{}: window {},{} is larger than the padded input {}", name, window[0],
                        window[1], x);
@@ -146,9 +155,9 @@ template <class V>
 }
 [[gnu::always_inline]] inline void store_index(const Ints& v, std::int32_t* to) { store(v, to); }
 
-/// The largest of each channel under each window, and where it was: the first among equals. A NaN
-/// is larger than all.
-template <class Index>
+/// The largest of each channel under each window, and where it was, unless `index` is null: the
+/// first among equals. A NaN is larger than all.
+template <bool with_index, class Index>
 [[gnu::always_inline]] inline void max_plane(const Images& g, const float* x, float* y,
                                              Index* index) {
   const std::int64_t channels = g.x.width, wide = channels / 8 * 8, kw = g.window.window[1];
@@ -176,7 +185,7 @@ template <class Index>
           }
         }
         store(best, y + to + c);
-        store_index(where, index + to + c);
+        if constexpr (with_index) store_index(where, index + to + c);
       }
       for (std::int64_t c = wide; c < channels; ++c) {
         float best = x[first + c];
@@ -191,7 +200,7 @@ template <class Index>
           }
         }
         y[to + c] = best;
-        index[to + c] = static_cast<Index>(where);
+        if constexpr (with_index) index[to + c] = static_cast<Index>(where);
       }
     }
   }
@@ -429,18 +438,15 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
   }
   void lower(Lowering& l) const {
     const Layout x = with_channels(l, 0), y = like(x, l.output(0)), index = like(x, l.output(1));
-    if (!l.output_used(1)) {
-      const auto pd = onednn::try_to(l.describe(), [&] {
-        return onednn::forward<onednn::pooling_forward>(
-            l.attr(), dnnl::prop_kind::forward_inference, dnnl::algorithm::pooling_max, x.md, y.md,
-            strides(), sizes(), dilates(), before(), behind());
-      });
-      if (onednn::is_fast(pd)) {
-        l.step(pd, {{DNNL_ARG_SRC, l.read(0, x)}}, {{DNNL_ARG_DST, l.write(0, y)}});
-        return;
-      }
-    }
     const Images images(*this, x, l.input(0).shape, y, l.output(0).shape);
+    if (!l.output_used(1)) {
+      l.step({l.read(0, x)}, {l.write(0, y)}, [images](auto in, auto out) {
+        images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
+          values(images, as<float>(in[0]) + at_x, as<float>(out[0]) + at_y);
+        });
+      });
+      return;
+    }
     with_index(index_type(), [&]<class Index>(Index*) {
       l.step({l.read(0, x)}, {l.write(0, y), l.write(1, index)}, [images](auto in, auto out) {
         images.for_planes([&](std::int64_t at_x, std::int64_t at_y) {
@@ -451,12 +457,16 @@ struct MaxPool : Window {  // x -> y, index of the largest in its window
     });
   }
 
+  [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void values(
+      const Images& g, const float* x, float* y) {
+    max_plane<false>(g, x, y, static_cast<std::uint8_t*>(nullptr));
+  }
   [[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] static void plane(
       const Images& g, const float* x, float* y, std::uint8_t* index) {
-    max_plane(g, x, y, index);
+    max_plane<true>(g, x, y, index);
   }
   static void plane(const Images& g, const float* x, float* y, std::int32_t* index) {
-    max_plane(g, x, y, index);
+    max_plane<true>(g, x, y, index);
   }
 };
 

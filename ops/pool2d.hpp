@@ -15,11 +15,11 @@ struct Pool2dOptions {
   friend bool operator==(const Pool2dOptions&, const Pool2dOptions&) = default;
 };
 
-/// Largest element of each window; padding counts as minus infinity. The gradient goes to the first
+/// Largest element (or NaN) of each window; padding is minus infinity. The gradient goes to the first
 /// maximum of a window in row-major order.
 ///   x        f32[N,H,W,C]
 ///   returns  f32[N,H',W',C],  H' = (H + top + bottom - window) / stride + 1
-///   throws   ShapeError if x is not of rank 4, a window is larger than the padded input, or
+///   throws   ShapeError if x is not of rank 4, a window is larger than the padded input or 2^31, or
 ///            padding is as wide as the window
 Value max_pool2d(Value x, const Pool2dOptions& options = {});
 

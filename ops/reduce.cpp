@@ -239,7 +239,9 @@ struct Argmax {
         const Number* column = x + o * e.reduced * e.inner + c;
         std::size_t best = 0;
         for (std::size_t r = 1; r < e.reduced; ++r) {
-          if (column[r * e.inner] > column[best * e.inner]) best = r;
+          const Number next = column[r * e.inner], top = column[best * e.inner];
+          // The first NaN is larger than all.
+          if (next > top || (next != next && top == top)) best = r;
         }
         y[o * e.inner + c] = static_cast<Index>(best);
       }

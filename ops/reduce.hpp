@@ -15,13 +15,13 @@ enum class Keep : bool { none, axes };
 ///   returns  f32, x's shape without the axes, or with size 1 there for Keep::axes
 ///   throws   ShapeError if an axis is outside the rank or named twice; for max and min, if nothing
 ///            is reduced over (an axis of size 0)
-/// At equal maxima (minima) the gradient goes to them in equal parts.
+/// At equal maxima (minima) the gradient goes to them in equal parts. NaN beats every number.
 Value sum(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);
 Value mean(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);
 Value max(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);
 Value min(Value x, const std::vector<int>& axes = {}, Keep keep = Keep::none);
 
-/// Index of the largest element along an axis, the first among equals; has no gradient.
+/// Index of the largest element along an axis, the first among equals (or NaN); has no gradient.
 ///   returns  s32, x's shape without the axis
 Value argmax(Value x, int axis = -1);
 

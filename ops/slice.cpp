@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/indexing.hpp"
@@ -23,7 +24,9 @@ void expect_per_axis(std::string_view op, std::string_view what, const Sizes& li
 
 /// What `interior` elements between neighbours make of an axis.
 std::int64_t dilated(std::int64_t size, std::int64_t interior) {
-  return size == 0 ? 0 : (size - 1) * (interior + 1) + 1;
+  if (size <= 1) return size;
+  constexpr std::string_view who = "pad";
+  return checked::add(checked::mul(size - 1, checked::add(interior, 1, who), who), 1, who);
 }
 
 // Slice and pad are each other's adjoint: pad puts `interior` elements between neighbours, too,
@@ -40,7 +43,7 @@ struct Slice {
   Shape part() const {
     Sizes sizes;
     for (std::size_t k = 0; k < begin.size(); ++k) {
-      sizes.push_back((end[k] - begin[k] + step[k] - 1) / step[k]);
+      sizes.push_back(checked::ceil_div(end[k] - begin[k], step[k]));
     }
     return Shape(std::span<const std::int64_t>(sizes));
   }
@@ -128,13 +131,14 @@ struct Pad {
   Shape whole(const Shape& part) const {
     Sizes sizes;
     for (std::size_t k = 0; k < part.rank(); ++k) {
-      sizes.push_back(before[k] + dilated(part.begin()[k], interior[k]) + after[k]);
+      const std::int64_t inside = dilated(part.begin()[k], interior[k]);
+      sizes.push_back(checked::add(checked::add(before[k], inside, name()), after[k], name()));
     }
     return Shape(std::span<const std::int64_t>(sizes));
   }
   Sizes step() const {
     Sizes result = interior;
-    for (std::int64_t& size : result) ++size;
+    for (std::int64_t& size : result) size = checked::add(size, 1, name());
     return result;
   }
   Box box(const Shape& part) const {

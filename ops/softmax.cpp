@@ -11,6 +11,7 @@
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
 #include "ops/control.hpp"
+#include "ops/exponential.hpp"
 #include "ops/reduce.hpp"
 #include "ops/reshape.hpp"
 #include "ops/unary.hpp"
@@ -29,6 +30,66 @@ void expect_elements(std::string_view op, const Type& x, int axis) {
 
 /// x minus its maximum, which changes no quotient of exponentials and keeps them finite.
 Value shifted(Value x, int axis) { return x - stop_gradient(max(x, {axis}, Keep::axes)); }
+
+// Softmax of one row at a time, in vectors of `lanes`, or of neighbouring columns. The exponentials
+// of a row that holds a NaN add up to NaN, and so all its quotients are.
+constexpr std::size_t lanes = 16, softmax_tile = 256;
+
+/// y = e^(x - top) for n numbers, a multiple of `lanes`, in place; returns their sum.
+[[gnu::always_inline]] inline float exponentials(float* y, std::size_t n, float top) {
+  float parts[lanes] = {};
+  for (std::size_t i = 0; i < n; i += lanes) {
+    for (std::size_t k = 0; k < lanes; ++k) {
+      y[i + k] = exponential(y[i + k] - top);
+      parts[k] += y[i + k];
+    }
+  }
+  for (std::size_t width = lanes / 2; width > 0; width /= 2) {
+    for (std::size_t k = 0; k < width; ++k) parts[k] += parts[k + width];
+  }
+  return parts[0];
+}
+
+/// `rows` rows of n numbers. What is left of a row behind its last whole vector, or all of a short
+/// row, is computed in `rest`, which is filled up with numbers whose exponential is 0.
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void softmax_rows(
+    const float* x, float* y, std::size_t rows, std::size_t n) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const std::size_t whole = n / lanes * lanes;
+  for (std::size_t row = 0; row < rows; ++row, x += n, y += n) {
+    float top = -infinity, rest[lanes];
+    for (std::size_t i = 0; i < n; ++i) top = x[i] > top ? x[i] : top;
+    for (std::size_t k = 0; k < lanes; ++k) rest[k] = -infinity;
+    for (std::size_t k = whole; k < n; ++k) rest[k - whole] = x[k];
+    if (x != y) std::copy_n(x, whole, y);
+    const float total = exponentials(y, whole, top) + exponentials(rest, lanes, top);
+    for (std::size_t i = 0; i < whole; ++i) y[i] /= total;
+    for (std::size_t k = whole; k < n; ++k) y[k] = rest[k - whole] / total;
+  }
+}
+
+/// At most softmax_tile columns of n numbers, each `stride` behind the last.
+[[gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]] void softmax_columns(
+    const float* x, float* y, std::size_t n, std::size_t stride, std::size_t columns) {
+  float top[softmax_tile], total[softmax_tile] = {};
+  std::fill_n(top, columns, -std::numeric_limits<float>::infinity());
+  for (std::size_t i = 0; i < n; ++i) {
+    const float* from = x + i * stride;
+    for (std::size_t c = 0; c < columns; ++c) top[c] = from[c] > top[c] ? from[c] : top[c];
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const float* from = x + i * stride;
+    float* to = y + i * stride;
+    for (std::size_t c = 0; c < columns; ++c) {
+      to[c] = exponential(from[c] - top[c]);
+      total[c] += to[c];
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    float* to = y + i * stride;
+    for (std::size_t c = 0; c < columns; ++c) to[c] /= total[c];
+  }
+}
 
 struct Softmax {
   int axis = 0;
@@ -51,15 +112,32 @@ struct Softmax {
     const Value e = exp(shifted(in[0], axis));
     return {e / sum(e, {axis}, Keep::axes)};
   }
+  // A loop of our own: in oneDNN's, a NaN stays alone, and the others become 0.
   void lower(Lowering& l) const {
-    const Layout layout = row_major(l.input(0));
-    const auto pd = onednn::try_to(l.describe(), [&] {
-      return onednn::forward<onednn::softmax_forward>(l.attr(), dnnl::prop_kind::forward_inference,
-                                                      dnnl::algorithm::softmax_accurate, layout.md,
-                                                      layout.md, axis);
+    const Shape shape = l.input(0).shape;
+    const auto inner = static_cast<std::size_t>(strides_of(shape)[static_cast<std::size_t>(axis)]);
+    const auto n = static_cast<std::size_t>(shape[axis]);
+    const std::size_t tiles = (inner + softmax_tile - 1) / softmax_tile;
+    const auto outer =
+        static_cast<std::size_t>(shape.elements()) / std::max<std::size_t>(n * inner, 1);
+    const Operand x = l.read_row_major(0);
+    l.step({x}, {l.write_over(0, x)}, [=](auto in, auto out) {
+      const float* from = as<float>(in[0]);
+      float* to = as<float>(out[0]);
+      const std::size_t grain = 1 + 16384 / std::max<std::size_t>(n * inner, 1);
+      if (inner == 1) {
+        parallel_for(outer, grain, [&](std::size_t first, std::size_t last) {
+          softmax_rows(from + first * n, to + first * n, last - first, n);
+        });
+        return;
+      }
+      parallel_for(outer * tiles, grain, [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first; i < last; ++i) {
+          const std::size_t column = i % tiles * softmax_tile, at = i / tiles * n * inner + column;
+          softmax_columns(from + at, to + at, n, inner, std::min(softmax_tile, inner - column));
+        }
+      });
     });
-    const Operand x = l.read(0, layout);
-    l.step(pd, {{DNNL_ARG_SRC, x}}, {{DNNL_ARG_DST, l.write_over(0, x)}});
   }
 };
 
@@ -296,7 +374,8 @@ struct CrossEntropy {  // (logits, targets) -> loss
                  // A class without weight adds nothing, also where its logit is -infinity.
                  if (t[k] != 0) loss -= t[k] * (x[k] - top.value - top.log_sum);
                }
-               as<float>(out[0])[row] = loss;
+               const bool lost = top.log_sum != top.log_sum;  // also without any target
+               as<float>(out[0])[row] = lost ? top.log_sum : loss;
              });
            });
   }

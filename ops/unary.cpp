@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/binary.hpp"
+#include "ops/exponential.hpp"
 #include "ops/reduce.hpp"
 #include "ops/select.hpp"
 #include "runtime/elementwise.hpp"
@@ -81,16 +83,16 @@ const Row rows[] = {
     {"sqrt", [](double x, double, double) { return std::sqrt(x); }, Reads::y,
      [](Value y, float, float) { return 0.5f / y; }, algorithm::undef, algorithm::undef, 0, 0,
      true},
+    // oneDNN's exponential makes infinity of a NaN.
     {"exp", [](double x, double, double) { return std::exp(x); }, Reads::y,
-     [](Value y, float, float) { return y; }, algorithm::eltwise_exp,
-     algorithm::eltwise_exp_use_dst_for_bwd},
+     [](Value y, float, float) { return y; }, algorithm::undef, algorithm::undef, 0, 0, true},
     // oneDNN 2.6's own logarithm is off by 4e-6, and near 1 by several times its value.
     {"log", [](double x, double, double) { return std::log(x); }, Reads::x,
      [](Value x, float, float) { return reciprocal(x); }, algorithm::undef, algorithm::eltwise_log,
      0, 0, true},
-    {"relu", [](double x, double, double) { return x > 0 ? x : 0.0; }, Reads::y,
-     [](Value y, float, float) { return greater(y, 0); }, algorithm::eltwise_relu,
-     algorithm::eltwise_relu_use_dst_for_bwd, 0, 0, true},
+    {"relu", [](double x, double, double) { return x <= 0 ? 0.0 : x; }, Reads::y,
+     [](Value y, float, float) { return greater(y, 0); }, algorithm::eltwise_relu, algorithm::undef,
+     0, 0, true},
     {"leaky_relu", [](double x, double a, double) { return x > 0 ? x : a * x; }, Reads::x,
      [](Value x, float a, float) {
        const Value positive = greater(x, 0);
@@ -101,7 +103,7 @@ const Row rows[] = {
      [](Value x, float a, float) {
        return select(greater(x, 0), scalar_like(x, 1), a * exp(minimum(x, 0)));
      },
-     algorithm::eltwise_elu, algorithm::eltwise_elu},
+     algorithm::eltwise_elu, algorithm::undef},
     {"sigmoid", [](double x, double, double) { return sigmoid_of(x); }, Reads::y,
      [](Value y, float, float) { return y * (1.0f - y); }, algorithm::eltwise_logistic,
      algorithm::eltwise_logistic_use_dst_for_bwd},
@@ -142,8 +144,9 @@ const Row rows[] = {
        return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - square(t)) * inner;
      },
      algorithm::eltwise_gelu_tanh, algorithm::eltwise_gelu_tanh},
+    // oneDNN's makes its upper end of a NaN.
     {"clip", [](double x, double a, double b) { return std::min(std::max(x, a), b); }, Reads::x,
-     [](Value x, float a, float b) { return greater(x, a) * less(x, b); }, algorithm::eltwise_clip,
+     [](Value x, float a, float b) { return greater(x, a) * less(x, b); }, algorithm::undef,
      algorithm::undef, 0, 0, true},
     {"reciprocal", [](double x, double, double) { return 1 / x; }, Reads::y,
      [](Value y, float, float) { return -square(y); }, algorithm::undef, algorithm::undef, 0, 0,
@@ -157,8 +160,9 @@ const Row rows[] = {
      [](Value x, float, float) { return cos(x); }, algorithm::undef, algorithm::undef, 0, 0, true},
     {"cos", [](double x, double, double) { return std::cos(x); }, Reads::x,
      [](Value x, float, float) { return -sin(x); }, algorithm::undef, algorithm::undef, 0, 0, true},
-    {"sign", [](double x, double, double) { return (x > 0) - (x < 0) + 0.0; }, Reads::x,
-     [](Value, float, float) { return Value{}; }, algorithm::undef, algorithm::undef, 0, 0, true},
+    {"sign", [](double x, double, double) { return std::isnan(x) ? x : (x > 0) - (x < 0) + 0.0; },
+     Reads::x, [](Value, float, float) { return Value{}; }, algorithm::undef, algorithm::undef, 0,
+     0, true},
     {"floor", [](double x, double, double) { return std::floor(x); }, Reads::x,
      [](Value, float, float) { return Value{}; }, algorithm::undef, algorithm::undef, 0, 0, true},
     {"round", [](double x, double, double) { return std::nearbyint(x); }, Reads::x,
@@ -184,6 +188,8 @@ void map(const float* x, float* out, std::size_t n, F f) {
       return map(x, out, n, [](float v) { return v * v; });
     case sqrt_:
       return map(x, out, n, [](float v) { return std::sqrt(v); });
+    case exp_:
+      return map(x, out, n, [](float v) { return exponential(v); });
     case log_:
       return map(x, out, n, [](float v) { return std::log(v); });
     case softplus_:
@@ -191,7 +197,7 @@ void map(const float* x, float* out, std::size_t n, F f) {
                  [](float v) { return (v > 0 ? v : 0.0f) + std::log1p(std::exp(-std::abs(v))); });
     // Written so that a NaN stays one.
     case relu_:
-      return map(x, out, n, [](float v) { return v < 0 ? 0.0f : v; });
+      return map(x, out, n, [](float v) { return v <= 0 ? 0.0f : v; });
     case leaky_relu_:
       return map(x, out, n, [a](float v) { return v > 0 ? v : a * v; });
     case clip_:
@@ -231,15 +237,23 @@ void map_grad(const float* v, const float* dy, float* out, std::size_t n, F f) {
     case neg_:
       return map_grad(v, dy, out, n, [](float, float d) { return -d; });
     case abs_:
-      return map_grad(v, dy, out, n, [](float x, float d) { return x > 0 ? d : x < 0 ? -d : 0; });
+      return map_grad(v, dy, out, n, [](float x, float d) {
+        return x > 0 ? d : x < 0 ? -d : x * d;
+      });
     case square_:
       return map_grad(v, dy, out, n, [](float x, float d) { return 2 * x * d; });
     case sqrt_:
       return map_grad(v, dy, out, n, [](float y, float d) { return 0.5f / y * d; });
+    case exp_:
+      return map_grad(v, dy, out, n, [](float y, float d) { return y * d; });
     case relu_:
       return map_grad(v, dy, out, n, [](float y, float d) { return y > 0 ? d : 0; });
     case leaky_relu_:
       return map_grad(v, dy, out, n, [a](float x, float d) { return x > 0 ? d : a * d; });
+    case elu_:
+      return map_grad(v, dy, out, n, [a](float x, float d) {
+        return d * (x > 0 ? 1.0f : a * exponential(x > 0 ? 0.0f : x));
+      });
     case clip_:
       return map_grad(v, dy, out, n, [a, b](float x, float d) { return x > a && x < b ? d : 0; });
     case reciprocal_:
@@ -280,15 +294,18 @@ struct UnaryGrad : Member {  // (x or y, dy) -> dx
     return {in[1]};
   }
   std::vector<Value> decompose(std::span<const Value> in) const {
-    return {in[1] * row().derivative(in[0], a(), b())};
+    const Value slope = row().derivative(in[0], a(), b());
+    // Where the slope is 0 or 1 it says where the gradient passes, also one that is not finite.
+    if (code == relu_ || code == clip_) return {select(slope, in[1], zeros_like(in[1]))};
+    return {in[1] * slope};
   }
   std::optional<Value> simplify(std::span<const Value> in) const {
     if (code == relu_) return relu_grad_before_pool(in[0], in[1]);
     return std::nullopt;
   }
   Elementwise elementwise() const {
-    static constexpr Code loops[] = {neg_,  abs_,        square_, sqrt_,
-                                     relu_, leaky_relu_, clip_,   reciprocal_};
+    static constexpr Code loops[] = {neg_,  abs_,        square_, sqrt_, exp_,
+                                     relu_, leaky_relu_, elu_,    clip_, reciprocal_};
     if (std::ranges::count(loops, code) == 0) return {};
     return {run_unary_grad, code, a(), b()};
   }
@@ -342,7 +359,15 @@ struct Unary : Member {
     return {run_unary, code, a(), b()};
   }
   bool rides_on(std::size_t) const { return row().forward != algorithm::undef; }
-  void ride(Epilogue& epilogue, std::size_t) const { epilogue.eltwise(row().forward, a(), b()); }
+  void ride(Epilogue& epilogue, std::size_t) const {
+    const bool is_relu = code == relu_ || (code == leaky_relu_ && a() == 0);
+    if (!is_relu || epilogue.is_limited()) return epilogue.eltwise(row().forward, a(), b());
+    // oneDNN's relu makes 0 of a NaN, but not if it has a slope. With the least slope, twice, what
+    // is below 0 becomes -0: two products with 2^-126 leave nothing of it.
+    for (int i = 0; i < 2; ++i) {
+      epilogue.eltwise(algorithm::eltwise_relu, std::numeric_limits<float>::min(), 0);
+    }
+  }
   void lower(Lowering& l) const {
     if (elementwise()) return lower_elementwise(l, *this);
     const Layout layout = l.layout(0);

@@ -6,7 +6,7 @@
 namespace weft {
 
 // x is f32 of any shape; the result has its type. Where a function has a kink, the derivative there
-// is the one given in parentheses.
+// is the one given in parentheses. NaN gives NaN.
 
 Value neg(Value x);
 Value abs(Value x);     ///< |x|  (0 at 0)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "graph/checked.hpp"
 #include "graph/graph.hpp"
 #include "graph/print.hpp"
 #include "ops/image_layouts.hpp"
@@ -164,10 +165,7 @@ struct Upsample : Scale {
   friend bool operator==(const Upsample&, const Upsample&) = default;
 
   Shape large(const Shape& x) const {
-    // As shapes, whose products are checked.
-    const std::int64_t height = Shape{x[1], size[0]}.elements(),
-                       width = Shape{x[2], size[1]}.elements();
-    return {x[0], height, width, x[3]};
+    return {x[0], checked::mul(x[1], size[0], name()), checked::mul(x[2], size[1], name()), x[3]};
   }
   std::vector<Type> infer(std::span<const Type> in) const {
     check(name(), in);

@@ -176,6 +176,8 @@ class Lowering {
 class Epilogue {
  public:
   void eltwise(dnnl::algorithm algorithm, float a, float b);
+  /// True for a primitive that knows no ops but an addition and a plain relu (Winograd's).
+  bool is_limited() const noexcept { return accumulate_; }
   /// chain = algorithm(chain, other input of the rider).
   void binary(dnnl::algorithm algorithm);
 

@@ -8,6 +8,7 @@
 
 #include "io/model_files.hpp"
 #include "nn/nn.hpp"
+#include "nn/not_finite.hpp"
 #include "tests/io_files.hpp"
 
 namespace weft::test {
@@ -218,12 +219,12 @@ TEST_CASE(
     "callbacks: a weight that is no number is said, and ends training, whatever the loss is") {
   const Data data;
   Tensor x = data.x.clone();
-  x.data<float>()[4] = NAN;  // relu makes 0 of what follows from it
+  x.data<float>()[4] = NAN;
   const auto lost = [&](std::vector<nn::Callback> callbacks) {
     nn::Model model = small_model();
     const nn::History history =
         model.fit(x, data.y, {.epochs = 3, .verbose = 0, .callbacks = std::move(callbacks)});
-    CHECK(std::isfinite(history["loss"].back()));
+    CHECK_FALSE(std::isfinite(history["loss"].back()));
     CHECK(model.find_not_finite() == "dense/kernel");
     return history.epoch.size();
   };
@@ -236,6 +237,35 @@ TEST_CASE(
         "learning rate, or look for such numbers in the data\n");
   CHECK(lost({nn::TerminateOnNaN{}}) == 1);
   CHECK(said.text() == "Epoch 1: \"dense/kernel\" is not finite, terminating training\n");
+}
+
+TEST_CASE("predict and evaluate: what is not finite is said, and where it may come from") {
+  const Data data;
+  nn::Model model = small_model();
+  Tensor x = data.x.clone();
+  x.data<float>()[4] = NAN;
+  const Said said(std::cerr), progress(std::cout);
+  model.predict(data.x, {.verbose = 2});
+  model.evaluate(data.x, data.y, {.verbose = 2});
+  model.predict(x, {.verbose = 0});
+  CHECK(said.text() == "");
+  const auto finite = [](const Tensor& t) { return nn::rows_not_finite(t) == 0; };
+  CHECK(finite(model.predict(data.x, {.verbose = 0})));
+  CHECK(nn::rows_not_finite(model.predict(x, {.verbose = 2})) == 1);
+  const std::string first = fmt::format(
+      "\npredict: output \"{}\" is NaN or infinite for 1 of {} samples: the weights are finite, so "
+      "look for such numbers in the data\n",
+      model.output_names()[0], data.x.shape()[0]);
+  CHECK(said.text() == first);
+  model.evaluate(x, data.y, {.verbose = 2});
+  const std::string second =
+      "\nevaluate: loss is nan: the weights are finite, so look for such numbers in the data\n";
+  CHECK(said.text() == first + second);
+  std::vector<Tensor> weights = model.get_weights();
+  weights[0].data<float>()[0] = INFINITY;
+  model.set_weights(weights);
+  model.predict(data.x, {.verbose = 2});
+  CHECK(said.text().ends_with("samples: the weight \"dense/kernel\" holds such numbers\n"));
 }
 
 TEST_CASE("callbacks: which way a number is better is seen from whole words first") {

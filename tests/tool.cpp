@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,34 @@ TEST_CASE("program: summary, predict and convert") {
     CHECK(s.is_y(s.at("y3.npy")));
     fs::remove(s.at("y3.npy"));
   }
+}
+
+TEST_CASE("program: outputs that are not finite are said, and exit with 1") {
+  const Sample s;
+  std::vector<float> x{0, 1, NAN, 3, -1, 1, -1, 1, 4, 3, 2, 1};
+  write_npy(s.at("lost.npy"), Tensor::of<float>({3, 4}, x));
+  const auto predict = [&](const char* model, const char* input, const char* output) {
+    return run({"predict", s.at(model), "--input", s.at(input), "--output", s.at(output)});
+  };
+  const Outcome data = predict("m.h5", "lost.npy", "y1.npy");
+  CHECK(data.code == 1);
+  CHECK(data.err == fmt::format("weft: {}: 1 of 3 samples hold NaN or an infinity\n"
+                                "weft: predict: the outputs of 1 of 3 samples are NaN or infinite; "
+                                "they were written all the same\n",
+                                s.at("lost.npy")));
+  const Tensor y1 = read_npy(s.at("y1.npy"));
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::isnan(y1.data<float>()[i]) == (i < 2));
+
+  nn::Model model = nn::load_model(s.at("m.h5"));
+  std::vector<Tensor> weights = model.get_weights();
+  weights[0].data<float>()[0] = NAN;
+  model.set_weights(weights);
+  model.save(s.at("lost.h5"));
+  const Outcome weight = predict("lost.h5", "x.npy", "y2.npy");
+  CHECK(weight.code == 1);
+  CHECK(weight.err.starts_with(fmt::format(
+      "weft: {}: the weight \"d/kernel\" holds NaN or an infinity\n", s.at("lost.h5"))));
+  for (const float number : read_npy(s.at("y2.npy")).data<float>()) CHECK(std::isnan(number));
 }
 
 TEST_CASE("program: help and version") {

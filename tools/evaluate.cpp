@@ -1,6 +1,7 @@
 // weft evaluate: how good a model is on data.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -54,6 +55,17 @@ void draw(const Given& given, nn::Model& model, const Data& data) {
   if (!given.mistakes.empty()) draw_mistakes(given, data, labels, predictions);
 }
 
+/// What was found out is printed before: a program that reads it learns from the exit code.
+void expect_finite(nn::Model& model, const nn::Logs& score) {
+  for (const auto& [name, value] : score) {
+    if (std::isfinite(value)) continue;
+    const auto weight = model.find_not_finite();
+    fail("evaluate: {} is {}: {}", name, value,
+         weight ? fmt::format("the weight \"{}\" holds NaN or an infinity", *weight)
+                : "the weights are finite, so look for NaN in the data");
+  }
+}
+
 void evaluate(const Given& given) {
   set_threads(given.threads);
   std::string not_compiled;
@@ -72,11 +84,13 @@ void evaluate(const Given& given) {
   if (given.json) {
     nlohmann::ordered_json json{{"samples", data.test.size()}};
     for (const auto& [name, value] : score) json[name] = value;
-    return print(json.dump() + "\n");
+    print(json.dump() + "\n");
+    return expect_finite(model, score);
   }
   std::string text = fmt::format("{} samples\n", data.test.size());
   for (const auto& [name, value] : score) text += fmt::format("{}: {:.4f}\n", name, value);
   print(text);
+  expect_finite(model, score);
 }
 
 }  // namespace

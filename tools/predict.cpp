@@ -13,6 +13,7 @@
 #include "io/image.hpp"
 #include "io/npy.hpp"
 #include "nn/nn.hpp"
+#include "nn/not_finite.hpp"
 #include "runtime/threads.hpp"
 #include "tools/classes.hpp"
 #include "tools/commands.hpp"
@@ -30,6 +31,21 @@ struct Given {
   int threads = 0;
 };
 
+/// Not an error by itself: a model may never look at the numbers in question.
+void warn_of_samples(const std::string& file, std::int64_t rows, std::int64_t all) {
+  if (rows == 0) return;
+  fmt::print(stderr, "weft: {}: {} of {} samples hold NaN or an infinity\n", file, rows, all);
+}
+
+void expect_finite(const Tensor& output) {
+  const std::int64_t rows = nn::rows_not_finite(output);
+  if (rows == 0) return;
+  fail(
+      "predict: the outputs of {} of {} samples are NaN or infinite; they were written all the "
+      "same",
+      rows, output.shape()[0]);
+}
+
 void predict_arrays(const Given& given, nn::Model& model) {
   const auto expect = [&](const char* what, std::size_t wanted, std::size_t files) {
     if (files == wanted) return;
@@ -40,10 +56,14 @@ void predict_arrays(const Given& given, nn::Model& model) {
   expect("input", model.input_names().size(), given.inputs.size());
   expect("output", model.output_names().size(), given.outputs.size());
   std::vector<Tensor> x;
-  for (const std::string& file : given.inputs) x.push_back(read_npy(file));
+  for (const std::string& file : given.inputs) {
+    x.push_back(read_npy(file));
+    warn_of_samples(file, nn::rows_not_finite(x.back()), x.back().shape()[0]);
+  }
   const auto y =
       model.predict_all(nn::Dataset(x, {}), {.batch_size = given.batch_size, .verbose = 0});
   for (std::size_t i = 0; i < y.size(); ++i) write_npy(given.outputs[i], y[i]);
+  for (const Tensor& output : y) expect_finite(output);
 }
 
 /// A picture as the model's input, from 0 to 255. A digit for a model of MNIST's size is brought
@@ -85,7 +105,7 @@ void predict_pictures(const Given& given, nn::Model& model) {
   }();
   std::vector<std::int64_t> sizes{1};
   sizes.insert(sizes.end(), input.begin(), input.end());
-  std::size_t unread = 0;
+  std::size_t unread = 0, not_finite = 0;
   for (const std::string& file : given.images) {
     Tensor x;
     try {
@@ -99,6 +119,11 @@ void predict_pictures(const Given& given, nn::Model& model) {
     }
     const Tensor y =
         model.predict(nn::Dataset(x).scaled(static_cast<float>(given.scale)), {.verbose = 0});
+    if (nn::rows_not_finite(y) > 0) {
+      fmt::print(stderr, "weft: {}: the output is NaN or infinite\n", file);
+      ++not_finite;
+      continue;
+    }
     const std::vector<float> numbers = classes.probabilities(y.data<float>());
     std::vector<std::int64_t> order(numbers.size());
     std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -127,6 +152,10 @@ void predict_pictures(const Given& given, nn::Model& model) {
   if (unread > 0) {
     fail<IoError>("{} of {} pictures could not be read", unread, given.images.size());
   }
+  if (not_finite > 0) {
+    fail("predict: the outputs for {} of {} pictures are NaN or infinite", not_finite,
+         given.images.size());
+  }
 }
 
 void predict(const Given& given) {
@@ -137,6 +166,10 @@ void predict(const Given& given) {
   }
   set_threads(given.threads);
   nn::Model model = given.file.load_with_weights();
+  if (const auto weight = model.find_not_finite()) {
+    fmt::print(stderr, "weft: {}: the weight \"{}\" holds NaN or an infinity\n", given.file.model,
+               *weight);
+  }
   given.images.empty() ? predict_arrays(given, model) : predict_pictures(given, model);
 }
 

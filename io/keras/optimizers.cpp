@@ -218,22 +218,6 @@ Json write_optimizer_config(const nn::Optimizer& optimizer, Generation to) {
 
 namespace {
 
-/// Where Keras 3 makes a slot. Those of one stage are made parameter by parameter.
-int stage_of(const nn::Optimizer& optimizer, const std::string& slot) {
-  if (slot == "average") return 1;
-  if (slot == "gradient_accumulator") return 2;
-  if (slot == "velocity_hat") return 6;
-  if (optimizer.as<nn::RMSprop>() == nullptr) return 3;
-  return slot == "velocity" ? 3 : slot == "momentum" ? 4 : 5;
-}
-/// Among those of one stage and one parameter.
-int rank_of(const std::string& slot) {
-  for (const char* second : {"c", "norm", "accumulated_delta_var", "linear"}) {
-    if (slot == second) return 1;
-  }
-  return slot == "velocity" ? 2 : 0;
-}
-
 /// Adafactor keeps three slots of each parameter in Keras, of which either one or two are used.
 void add_unused(std::vector<Kept>& kept, nn::Model& model) {
   std::map<std::string, Shape> parameters;
@@ -256,25 +240,19 @@ std::vector<Kept> kept_by_optimizer(nn::Model& model) {
   const nn::Optimizer& optimizer = model.training().optimizer;
   const std::string prefix = optimizer.name + '/';
   std::vector<Kept> kept;
-  std::map<std::string, std::size_t> order;  // of parameters
   for (const std::string& name : model.optimizer_variables()) {
     const std::string own = name.substr(prefix.size());
     const std::size_t end = own.find('/');
     Kept one{name, model.variables().type(name).shape, own.substr(0, end),
              end == std::string::npos ? "" : own.substr(end + 1)};
-    if (!one.parameter.empty()) order.emplace(one.parameter, order.size());
     kept.push_back(std::move(one));
   }
-  const auto place = [&](const Kept& one) -> std::array<std::size_t, 3> {
-    if (one.slot == "iteration") return {0, 0, 0};
-    if (one.slot == "learning_rate") return {0, 1, 0};
-    if (one.parameter.empty()) return {7, 0, 0};
-    return {static_cast<std::size_t>(stage_of(optimizer, one.slot)), order.at(one.parameter),
-            static_cast<std::size_t>(rank_of(one.slot))};
-  };
-  std::ranges::stable_sort(kept, {}, place);
   if (optimizer.as<nn::Adafactor>() != nullptr) add_unused(kept, model);
   return kept;
+}
+
+Tensor count_of_steps(std::int64_t stored) {
+  return Tensor::scalar(static_cast<std::int32_t>(std::clamp<std::int64_t>(stored, 0, INT32_MAX)));
 }
 
 bool read_legacy_optimizer(nn::Model& model, const Hdf5Group& group) {
@@ -325,7 +303,7 @@ bool read_legacy_optimizer(nn::Model& model, const Hdf5Group& group) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     if (!order[i].name.empty()) model.variables().set(order[i].name, values[i].second);
   }
-  model.variables().set(numbers.at("iteration"), Tensor::scalar(static_cast<float>(*count)));
+  model.variables().set(numbers.at("iteration"), count_of_steps(*count));
   for (const auto& [name, value] : stored) {
     if (numbers.contains(name)) model.variables().set(numbers[name], value);
   }

@@ -23,7 +23,12 @@ struct Kept {
   std::string slot;       ///< "momentum"
   std::string parameter;  ///< "dense/kernel"; empty for a number that all share
 };
+/// In Keras 3's order.
 std::vector<Kept> kept_by_optimizer(nn::Model& model);
+
+/// An optimizer's count of steps, as the model holds it. Files hold 64 bits; what is beyond s32 is
+/// held at its end.
+Tensor count_of_steps(std::int64_t stored);
 
 /// What Keras 1 and 2 kept of an optimizer, in any of their orders. Returns false, and changes
 /// nothing, if it does not fit.

@@ -220,7 +220,7 @@ void write_optimizer(nn::Model& model, const Hdf5Group& group) {
     const Tensor value =
         one.name.empty() ? Tensor::full(one.shape, 0) : model.variables().get(one.name);
     if (one.slot == "iteration") {
-      vars.write_integer(place, static_cast<std::int64_t>(value.item<float>()));
+      vars.write_integer(place, value.item<std::int32_t>());
     } else {
       vars.write(place, value);
     }
@@ -247,8 +247,7 @@ bool read_optimizer(nn::Model& model, const Hdf5Group& group) {
     const std::string place = std::to_string(i);
     if (kept[i].name.empty()) continue;
     model.variables().adopt(
-        kept[i].name, is_count(kept[i]) ? Tensor::scalar(static_cast<float>(vars.integer(place)))
-                                        : vars.array(place));
+        kept[i].name, is_count(kept[i]) ? count_of_steps(vars.integer(place)) : vars.array(place));
   }
   return true;
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "graph/print.hpp"
 #include "runtime/passes/passes.hpp"
 #include "runtime/passes/space.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t never = std::size_t(-1);
+constexpr std::size_t most_bytes = std::size_t{1} << 62;  // of an arena
 
 struct Lifetime {
   std::size_t first = never, last = 0;  // steps
@@ -124,6 +126,12 @@ class Planner {
     Space space(plan_.steps.size());
     for (const BufferId id : order) {
       Buffer& buffer = plan_.buffers[id];
+      if (buffer.bytes > most_bytes - plan_.arena_bytes) {
+        fail<CompileError>(
+            "compile: the tensors of one run need more memory than there can be: \"{}\" has {} "
+            "bytes, and up to {} come before it",
+            buffer.name, buffer.bytes, plan_.arena_bytes);
+      }
       const std::size_t bytes = rounded(buffer.bytes);
       buffer.offset = space.take(lives_[id].first, lives_[id].last, bytes);
       plan_.arena_bytes = std::max(plan_.arena_bytes, buffer.offset + bytes);
