@@ -482,7 +482,7 @@ std::optional<std::size_t> Lowering::bias() const { return bias_; }
 bool Lowering::has_epilogue() const { return !riders_.empty(); }
 
 Lowering::Attributes Lowering::epilogue(const Layout& output, bool accumulate) {
-  const Epilogue epilogue(*this, output, riders_);
+  const Epilogue epilogue(*this, output, riders_, accumulate);
   Attributes result{.attr = attr()};
   dnnl::post_ops ops;
   onednn::try_to(describe(), [&] {
@@ -509,7 +509,7 @@ Operand Lowering::before_epilogue(const Layout& layout) {
 }
 
 void Lowering::apply_epilogue(const Operand& made) {
-  const Epilogue epilogue(*this, made.layout, riders_);
+  const Epilogue epilogue(*this, made.layout, riders_, false);
   const onednn::Desc& md = made.layout.md;
   Operand from = made;
   for (std::size_t i = 0; i < epilogue.operations_.size(); ++i) {
@@ -540,8 +540,9 @@ Lowering::Arguments Lowering::read(const Attributes& attributes) {
   return arguments;
 }
 
-Epilogue::Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders)
-    : lowering_(lowering), output_(output) {
+Epilogue::Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders,
+                   bool is_limited)
+    : lowering_(lowering), output_(output), is_limited_(is_limited) {
   for (const Rider& rider : riders) {
     rider_ = &rider;
     rider.op.ride(*this, rider.through);

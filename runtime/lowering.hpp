@@ -177,13 +177,14 @@ class Epilogue {
  public:
   void eltwise(dnnl::algorithm algorithm, float a, float b);
   /// True for a primitive that knows no ops but an addition and a plain relu (Winograd's).
-  bool is_limited() const noexcept { return accumulate_; }
+  bool is_limited() const noexcept { return is_limited_; }
   /// chain = algorithm(chain, other input of the rider).
   void binary(dnnl::algorithm algorithm);
 
  private:
   friend class Lowering;
-  Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders);
+  Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders,
+           bool is_limited);
 
   struct Operation {
     dnnl::algorithm algorithm;
@@ -197,6 +198,7 @@ class Epilogue {
   };
   const Lowering& lowering_;
   const Layout& output_;
+  bool is_limited_;
   const Rider* rider_ = nullptr;
   std::vector<Operation> operations_;
 };

@@ -73,7 +73,7 @@ bool others_read_behind(const Program& program, NodeId node, NodeId last) {
   return true;
 }
 
-// oneDNN takes 32 post-ops; half of that is far more than a network's layer has.
+// oneDNN takes 32 post-ops, and an op needs up to two of them.
 constexpr std::size_t most_riders = 16;
 
 /// The nodes that `first` can take into its step, itself included; `taken` belong to others.
