@@ -1,6 +1,7 @@
 #include "runtime/executable.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <fstream>

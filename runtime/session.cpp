@@ -1,4 +1,5 @@
 // Contexts and sessions: what each of several threads needs for itself to run one executable.
+#include <atomic>
 #include <mutex>
 #include <utility>
 

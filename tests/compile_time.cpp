@@ -2,6 +2,7 @@
 // squared would take minutes here.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "ops/ops.hpp"

@@ -2,6 +2,7 @@
 // layouts, outputs that do not depend on the batch, sums of nothing. tests/random looks for more.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>

@@ -1,6 +1,7 @@
 // NaN: it propagates through every op, fused or not, as the reference says (docs/architecture.md).
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

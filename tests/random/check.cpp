@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <limits>
 
 #include "graph/algorithms.hpp"
 #include "graph/evaluate.hpp"

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <set>
 
 #include "tests/random/program.hpp"
