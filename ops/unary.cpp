@@ -363,7 +363,8 @@ struct Unary : Member {
     const bool is_relu = code == relu_ || (code == leaky_relu_ && a() == 0);
     if (!is_relu || epilogue.is_limited()) return epilogue.eltwise(row().forward, a(), b());
     // oneDNN's relu makes 0 of a NaN, but not if it has a slope. With the least slope, twice, what
-    // is below 0 becomes -0: two products with 2^-126 leave nothing of it.
+    // is below 0 becomes -0: two products with 2^-126 leave nothing of it, unless it is below -2^102;
+    // then less than 2^-123 is left, and -infinity stays.
     for (int i = 0; i < 2; ++i) {
       epilogue.eltwise(algorithm::eltwise_relu, std::numeric_limits<float>::min(), 0);
     }
