@@ -35,7 +35,8 @@ TEST_CASE("batch sizes: the steps of the last eight are held, and answers do not
   for (std::int64_t rows = 1; rows <= largest; ++rows) {
     answers.push_back(model.predict_on_batch(waves(rows)));
     CHECK(model.step_statistics().count <= most);
-    CHECK(model.step_statistics().arena_bytes <= most * one.arena_bytes);
+    // A smaller batch may have another kernel, which needs more memory than that of a larger one.
+    CHECK(model.step_statistics().arena_bytes <= 2 * most * one.arena_bytes);
   }
   CHECK(model.step_statistics().count == most);
   for (std::int64_t rows = 1; rows <= largest; ++rows) {  // compiled anew
