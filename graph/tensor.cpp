@@ -23,8 +23,10 @@ std::shared_ptr<std::byte> allocate(std::size_t bytes) {
   // on finding the next small page, where hardware stops to prefetch.
   const bool is_large = bytes >= 2 * huge_page;
   const std::align_val_t alignment{is_large ? huge_page : cache_line};
-  auto* memory =
-      static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment));
+  auto* memory = static_cast<std::byte*>(
+      ::operator new(std::max<std::size_t>(bytes, 1), alignment, std::nothrow));
+  // AddressSanitizer ends the program where the other form of new fails.
+  if (memory == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
   // Advice: where it is not taken, nothing is lost but time.
   if (is_large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);

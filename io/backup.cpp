@@ -11,7 +11,9 @@
 #include "io/atomic_file.hpp"
 #include "io/keras/hdf5.hpp"
 #include "io/keras/json.hpp"
+#include "io/quoted.hpp"
 #include "nn/model.hpp"
+#include "nn/saving.hpp"
 #include "nn/standard_callbacks.hpp"
 
 namespace weft::nn {
@@ -91,8 +93,8 @@ void write(const FitState& state, const std::string& run, const fs::path& file) 
            {"callbacks", Json::array()}};
   for (const PartialSums& partial : state.sums) all["sums"].push_back(json_of(partial));
   write_atomically(file, [&](const fs::path& temporary) {
-    Hdf5File hdf5 = Hdf5File::create(temporary);
-    const Hdf5Group root = hdf5.root();
+    NewHdf5File hdf5 = NewHdf5File::create(temporary);
+    const NewHdf5Group root = hdf5.root();
     for (std::size_t i = 0; i < state.callbacks.size(); ++i) {
       Json numbers = Json::object(), lists = Json::object();
       for (const auto& [name, number] : state.callbacks[i].numbers) numbers[name] = text_of(number);
@@ -188,7 +190,7 @@ class Backups {
       model.resume = std::move(kept.state);
     } catch (const IoError& error) {
       fail<IoError>("BackupAndRestore: training cannot go on from {}; remove it to begin anew: {}",
-                    backup.string(), error.what());
+                    backup.string(), readable(error.what()));
     }
   }
   void keep(Model& model, const FitState& state) const {
@@ -256,6 +258,7 @@ BackupAndRestore::operator Callback() const {
   callback.on_train_begin = [state](Model& model) {
     state->batches = 0;
     state->epoch_ended = false;
+    expect_weights_savable(model, weights_name);
     if (const auto backup = state->backups.find()) state->backups.restore(model, *backup);
   };
   callback.on_train_batch_end = [state](Model&, std::int64_t, Logs&) { ++state->batches; };

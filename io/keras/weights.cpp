@@ -11,6 +11,7 @@
 
 #include "graph/print.hpp"
 #include "io/keras/optimizers.hpp"
+#include "io/quoted.hpp"
 #include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
@@ -250,7 +251,7 @@ void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLa
 std::string names_of(const auto& layers) {
   std::vector<std::string> names;
   for (const auto& layer : layers) names.push_back(layer.name);
-  return fmt::format("{}", fmt::join(names, ", "));
+  return printable(fmt::format("{}", fmt::join(names, ", ")));
 }
 
 /// One layer's weights; with skip_mismatch, none of them if one does not fit.
@@ -267,7 +268,7 @@ void read_or_skip(Incoming& incoming, const ModelLayer& to, const LegacyLayer& f
 
 }  // namespace
 
-void write_legacy_weights(nn::Model& model, const FileNetwork& network, const Hdf5Group& to) {
+void write_legacy_weights(nn::Model& model, const FileNetwork& network, const NewHdf5Group& to) {
   const Owned owned(model);
   std::vector<std::string> names;
   for (const FileLayer& layer : network.layers) names.push_back(layer.name);
@@ -275,7 +276,7 @@ void write_legacy_weights(nn::Model& model, const FileNetwork& network, const Hd
   to.set_text("backend", "tensorflow");
   to.set_text("keras_version", "2.15.0");
   for (const FileLayer& layer : network.layers) {
-    const Hdf5Group group = to.create_group(layer.name);
+    const NewHdf5Group group = to.create_group(layer.name);
     const bool is_model = layer.layer.as<nn::NestedModel>() != nullptr;
     std::vector<std::string> places;
     for (const auto& weight : owned.below(layer.path)) {
@@ -354,16 +355,16 @@ void walk(const nn::Network& network, const std::string& type, const std::string
 }
 
 void write_layers(nn::Model& model, const Owned& owned, const nn::Network& network,
-                  const std::string& type, const std::string& path, const Hdf5Group& to) {
+                  const std::string& type, const std::string& path, const NewHdf5Group& to) {
   to.create_group("vars");
   walk(network, type, path,
        [&](const std::string& key, const nn::Network::Member& member, const std::string& below) {
-         const Hdf5Group group = to.create_group("layers/" + key);
+         const NewHdf5Group group = to.create_group("layers/" + key);
          if (const auto* nested = member.layer.as<nn::NestedModel>()) {
            write_layers(model, owned, nested->network, nested->type, below, group);
            return;
          }
-         const Hdf5Group vars = group.create_group("vars");
+         const NewHdf5Group vars = group.create_group("vars");
          vars.set_text("name", member.name);
          std::size_t number = 0;
          for (const auto& weight : owned.of(below)) {
@@ -415,7 +416,7 @@ void read_layers(Incoming& incoming, const Owned& owned, const nn::Network& netw
 
 }  // namespace
 
-void write_store(nn::Model& model, const Hdf5Group& root) {
+void write_store(nn::Model& model, const NewHdf5Group& root) {
   const Owned owned(model);
   write_layers(model, owned, model.network(), model.type(), "", root);
   write_optimizer(model, root.create_group("optimizer"));
@@ -432,8 +433,8 @@ void read_store(nn::Model& model, const Hdf5Group& root, const LoadOptions& opti
   std::move(incoming).apply(model);
 }
 
-void write_optimizer(nn::Model& model, const Hdf5Group& group) {
-  const Hdf5Group vars = group.create_group("vars");
+void write_optimizer(nn::Model& model, const NewHdf5Group& group) {
+  const NewHdf5Group vars = group.create_group("vars");
   if (!model.is_compiled()) return;
   std::size_t number = 0;
   for (const Kept& one : kept_by_optimizer(model)) {
