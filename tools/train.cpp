@@ -12,6 +12,7 @@
 #include "io/model_files.hpp"
 #include "io/plot.hpp"
 #include "nn/nn.hpp"
+#include "nn/saving.hpp"
 #include "runtime/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/data.hpp"
@@ -234,6 +235,7 @@ void train(const Given& given) {
   if (data.train.size() == 0) throw UsageError("--validation-split: nothing is left to train with");
   compile(model, given, data);
   prepare_file(given.save);
+  nn::expect_savable(model, given.save);
   if (!given.plot.empty()) prepare_file(given.plot);
   nn::Dataset samples = fitting(data.train, model);
   const nn::Dataset test = fitting(data.test, model);
