@@ -14,7 +14,9 @@
 #include "io/atomic_file.hpp"
 #include "io/backup_state.hpp"
 #include "io/folder_lock.hpp"
+#include "io/quoted.hpp"
 #include "nn/model.hpp"
+#include "nn/saving.hpp"
 #include "nn/standard_callbacks.hpp"
 
 namespace weft::nn {
@@ -65,7 +67,7 @@ auto reading(const fs::path& backup, F f) {
     return f();
   } catch (const IoError& error) {
     fail<IoError>("BackupAndRestore: training cannot go on from {}; remove it to begin anew: {}",
-                  backup.string(), error.what());
+                  backup.string(), readable(error.what()));
   }
 }
 
@@ -179,6 +181,7 @@ BackupAndRestore::operator Callback() const {
   callback.on_train_begin = [state](Model& model) {
     state->batches = 0;
     state->epoch_ended = false;
+    expect_weights_savable(model, weights_name);
     if (const auto backup = state->backups.find()) state->backups.restore(model, *backup);
   };
   callback.on_train_batch_end = [state](Model&, std::int64_t, Logs&) { ++state->batches; };

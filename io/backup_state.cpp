@@ -97,8 +97,8 @@ void write_state(const KeptState& kept, const fs::path& file) {
            {"model", json_of(kept.model)}};
   for (const PartialSums& partial : state.sums) all["sums"].push_back(json_of(partial));
   write_atomically(file, [&](const fs::path& temporary) {
-    Hdf5File hdf5 = Hdf5File::create(temporary);
-    const Hdf5Group root = hdf5.root();
+    NewHdf5File hdf5 = NewHdf5File::create(temporary);
+    const NewHdf5Group root = hdf5.root();
     for (std::size_t i = 0; i < state.callbacks.size(); ++i) {
       Json numbers = Json::object(), lists = Json::object();
       for (const auto& [name, number] : state.callbacks[i].numbers) numbers[name] = text_of(number);

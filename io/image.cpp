@@ -61,10 +61,60 @@ void check_pixels(std::string_view who, const fs::path& file, std::uint64_t widt
 }
 
 std::vector<unsigned char> bytes_of(std::string_view who, const fs::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(file, error);
+  std::vector<unsigned char> bytes(error ? 0 : static_cast<std::size_t>(size));
   std::ifstream in(file, std::ios::binary);
-  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in), {}};
-  if (!in) fail<IoError>("{}: cannot read \"{}\"", who, file.string());
+  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (error || !in) fail<IoError>("{}: cannot read \"{}\"", who, file.string());
   return bytes;
+}
+
+/// A number of big-endian bytes; 0 where they end.
+std::uint32_t big_endian(std::span<const unsigned char> bytes, std::size_t at, std::size_t size) {
+  if (at > bytes.size() || size > bytes.size() - at) return 0;
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < size; ++i) value = value << 8 | bytes[at + i];
+  return value;
+}
+
+/// Can the compressed data of a PNG hold as many pixels as its header says? Else no memory is taken
+/// for them. A byte of zlib's holds at most 1032 (zlib's documentation, "Maximum Compression
+/// Factor").
+bool can_hold_pixels_of_png(std::span<const unsigned char> file) {
+  constexpr std::size_t header = 16, first_chunk = 8;  // of IHDR's data; behind the signature
+  constexpr std::uint32_t data_chunk = 0x49444154;     // "IDAT"
+  constexpr std::uint64_t most_of_a_byte = 1032;
+  if (file.size() < header + 10) return false;
+  constexpr std::array<unsigned, 7> channels{1, 0, 3, 1, 2, 0, 4};  // by the type of colour
+  const unsigned type = file[header + 9];
+  const std::uint64_t bits =
+      file[header + 8] * (type < channels.size() ? channels[type] : std::uint64_t{0});
+  const std::uint64_t line = (big_endian(file, header, 4) * bits + 7) / 8;
+  std::uint64_t stored = 0;
+  for (std::size_t at = first_chunk; at + 12 <= file.size();) {
+    const std::uint64_t length = big_endian(file, at, 4), left = file.size() - at - 12;
+    if (big_endian(file, at + 4, 4) == data_chunk) stored += std::min(length, left + 4);
+    if (length > left) break;
+    at += 12 + static_cast<std::size_t>(length);
+  }
+  return line * big_endian(file, header + 4, 4) / most_of_a_byte <= stored;
+}
+
+/// The same of a JPEG. A block of 8x8 pixels has at least a bit for its mean, by Huffman's code.
+/// Arithmetic coding has no such limit, but one picture that it makes is small enough.
+bool can_hold_pixels_of_jpeg(std::span<const unsigned char> file, std::uint64_t pixels) {
+  constexpr std::uint64_t most_of_a_byte = 8 * 64, most_of_arithmetic = 1 << 24;
+  constexpr std::uint32_t first_marker = 0xff01, scan = 0xffda;
+  bool is_arithmetic = false;
+  for (std::size_t at = 2; big_endian(file, at, 2) >= first_marker;) {
+    const std::uint32_t marker = big_endian(file, at, 2);
+    if (marker == scan) break;
+    is_arithmetic = is_arithmetic || (marker >= 0xffc9 && marker <= 0xffcf && marker != 0xffcc);
+    at += 2 + big_endian(file, at + 2, 2);
+  }
+  if (is_arithmetic && pixels <= most_of_arithmetic) return true;
+  return pixels / most_of_a_byte <= file.size();
 }
 
 /// A picture [H,W,1 to 4], of which the last channel of 2 or 4 is opacity, before white and in
@@ -173,6 +223,10 @@ Tensor read_jpeg(const fs::path& file, int channels) {
   if (colors == TJCS_CMYK || colors == TJCS_YCCK) refuse("it has four inks, not three colours");
   check_pixels("read_jpeg", file, static_cast<std::uint64_t>(width),
                static_cast<std::uint64_t>(height));
+  if (!can_hold_pixels_of_jpeg(
+          bytes, static_cast<std::uint64_t>(width) * static_cast<std::uint64_t>(height))) {
+    refuse(fmt::format("its {} bytes cannot hold {}x{} pixels", bytes.size(), width, height));
+  }
   const bool color = channels == 0 ? colors != TJCS_GRAY : channels == 3;
   Tensor image(Type{DType::u8, {height, width, color ? 3 : 1}});
   if (tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.data<std::uint8_t>().data(),
@@ -254,8 +308,13 @@ Tensor read_png(const fs::path& file, int channels) {
   const auto refuse = [&] {
     fail<IoError>("read_png: cannot read \"{}\": {}", file.string(), png.image.message);
   };
-  if (png_image_begin_read_from_file(&png.image, file.c_str()) == 0) refuse();
+  const std::vector<unsigned char> bytes = bytes_of("read_png", file);
+  if (png_image_begin_read_from_memory(&png.image, bytes.data(), bytes.size()) == 0) refuse();
   check_pixels("read_png", file, png.image.width, png.image.height);
+  if (!can_hold_pixels_of_png(bytes)) {
+    fail<IoError>("read_png: \"{}\": its {} bytes cannot hold {}x{} pixels", file.string(),
+                  bytes.size(), png.image.width, png.image.height);
+  }
   const bool has_color = (png.image.format & PNG_FORMAT_FLAG_COLOR) != 0;
   const bool has_alpha = (png.image.format & PNG_FORMAT_FLAG_ALPHA) != 0;
   const bool color = channels == 0 ? has_color : channels == 3;

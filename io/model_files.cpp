@@ -6,7 +6,6 @@
 #include <ctime>
 #include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "graph/print.hpp"
 #include "io/atomic_file.hpp"
@@ -16,6 +15,8 @@
 #include "io/keras/training.hpp"
 #include "io/keras/weights.hpp"
 #include "io/keras/zip.hpp"
+#include "io/quoted.hpp"
+#include "nn/saving.hpp"
 
 namespace weft::nn {
 namespace {
@@ -60,11 +61,14 @@ std::string beginning_of(const fs::path& file, std::size_t count) {
 }
 
 std::string content(const fs::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(file, error);
+  std::string text(error ? 0 : static_cast<std::size_t>(size), '\0');
   std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in) fail<IoError>("\"{}\" cannot be read", file.string());
-  return std::move(text).str();
+  if (error || !in.read(text.data(), static_cast<std::streamsize>(text.size()))) {
+    fail<IoError>("\"{}\" cannot be read", file.string());
+  }
+  return text;
 }
 
 std::string now() {
@@ -162,65 +166,103 @@ Model load_keras(const fs::path& file, const LoadModelOptions& options) {
   return model;
 }
 
-void save_hdf5(Model& model, const fs::path& file) {
+void write_hdf5(Model& model, NewHdf5File& hdf5) {
   const std::string config = keras::text_of(keras::write_model(model, Generation::keras2));
-  std::optional<std::string> training;
+  const NewHdf5Group root = hdf5.root();
+  root.set_text("keras_version", "2.15.0");
+  root.set_text("backend", "tensorflow");
+  root.set_text("model_config", config);
   if (model.is_compiled()) {
-    training = keras::text_of(keras::write_training(model.training(), model, Generation::keras2));
+    root.set_text("training_config", keras::text_of(keras::write_training(model.training(), model,
+                                                                          Generation::keras2)));
   }
+  keras::write_legacy_weights(model, root.create_group("model_weights"));
+  if (model.is_compiled()) keras::write_optimizer(model, root.create_group(own_optimizer));
+}
+
+void save_hdf5(Model& model, const fs::path& file) {
   write_atomically(file, [&](const fs::path& temporary) {
-    Hdf5File hdf5 = Hdf5File::create(temporary);
-    {
-      const Hdf5Group root = hdf5.root();
-      root.set_text("keras_version", "2.15.0");
-      root.set_text("backend", "tensorflow");
-      root.set_text("model_config", config);
-      if (training) root.set_text("training_config", *training);
-      keras::write_legacy_weights(model, root.create_group("model_weights"));
-      if (model.is_compiled()) keras::write_optimizer(model, root.create_group(own_optimizer));
-    }
+    NewHdf5File hdf5 = NewHdf5File::create(temporary, file.string());
+    write_hdf5(model, hdf5);
     hdf5.close();
   });
 }
 
-void save_keras(Model& model, const fs::path& file) {
+/// The config of a .keras, as text.
+std::string keras_config(Model& model) {
   Json config = keras::write_model(model, Generation::keras3);
   if (model.is_compiled()) {
     config["compile_config"] = keras::write_training(model.training(), model, Generation::keras3);
   }
+  return keras::text_of(config);
+}
+
+void save_keras(Model& model, const fs::path& file) {
+  const std::string text = keras_config(model);
   Json metadata = Json::object();
   metadata["keras_version"] = "3.4.1";
   metadata["date_saved"] = now();
   std::vector<std::byte> weights;
   {
-    const Hdf5File hdf5 = Hdf5File::create_in_memory(file.string());
+    const NewHdf5File hdf5 = NewHdf5File::create_in_memory(file.string());
     keras::write_store(model, hdf5.root());
     weights = hdf5.bytes();
   }
-  const std::string about = metadata.dump(), text = keras::text_of(config);
+  const std::string about = metadata.dump();
   write_zip(file, {{"metadata.json", as_bytes_of(about)},
                    {"config.json", as_bytes_of(text)},
                    {"model.weights.h5", weights}});
 }
 
-}  // namespace
-
-Model load_model(const fs::path& file, const LoadModelOptions& options) {
-  const std::string begin = beginning_of(file, 2048);
-  if (begin.starts_with(zip_magic)) return load_keras(file, options);
-  if (begin.starts_with(hdf5_magic)) return load_hdf5(file, options);
-  const auto first = begin.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && begin[first] == '{') return model_from_json(content(file));
-  fail<IoError>("\"{}\" is no model: neither HDF5, nor a .keras archive, nor JSON", file.string());
+/// What Model::load_weights does, but for naming the file in errors.
+void load_weights_of(Model& model, const fs::path& file, const LoadWeightsOptions& options) {
+  const keras::LoadOptions how{options.by_name, options.skip_mismatch};
+  const std::string begin = beginning_of(file, zip_magic.size());
+  if (begin == zip_magic) {
+    static const std::array<std::string, 1> names{"model.weights.h5"};
+    const auto members = read_zip(file, names);
+    if (members.empty()) fail<IoError>("\"{}\": it has no model.weights.h5", file.string());
+    const Hdf5File hdf5 = Hdf5File::open(as_bytes_of(members.begin()->second), file.string());
+    return keras::read_store(model, hdf5.root(), how);
+  }
+  const Hdf5File hdf5 = Hdf5File::open(file);
+  const Hdf5Group root = hdf5.root();
+  const bool legacy = root.has_attribute("layer_names") || root.has_attribute("layer_names0") ||
+                      root.has_group("model_weights");
+  if (legacy) return keras::read_legacy_weights(model, root, how);
+  if (!keras::is_store(root)) {
+    fail<IoError>("\"{}\": there are no weights in it that Keras or Weft wrote", file.string());
+  }
+  keras::read_store(model, root, how);
+  if (root.has_group("optimizer")) keras::read_optimizer(model, root.group("optimizer"));
 }
 
-Model model_from_json(std::string_view text) {
+Model model_of(std::string_view text) {
   const Json json = keras::parse_json(text, "model");
   // Keras 2 says its version; Keras 3 does not, but names a module.
   const Json& version = keras::member(json, "keras_version");
   const bool is_keras3 = version.is_string() ? version.get<std::string>().starts_with('3')
                                              : !keras::member(json, "module").is_null();
   return keras::read_model(json, is_keras3 ? Generation::keras3 : Generation::keras2);
+}
+
+Model load_any(const fs::path& file, const LoadModelOptions& options) {
+  const std::string begin = beginning_of(file, 2048);
+  if (begin.starts_with(zip_magic)) return load_keras(file, options);
+  if (begin.starts_with(hdf5_magic)) return load_hdf5(file, options);
+  const auto first = begin.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && begin[first] == '{') return model_of(content(file));
+  fail<IoError>("\"{}\" is no model: neither HDF5, nor a .keras archive, nor JSON", file.string());
+}
+
+}  // namespace
+
+Model load_model(const fs::path& file, const LoadModelOptions& options) {
+  return naming(file, [&] { return load_any(file, options); });
+}
+
+Model model_from_json(std::string_view text) {
+  return naming({}, [&] { return model_of(text); });
 }
 
 void Model::save(const fs::path& file) {
@@ -253,45 +295,59 @@ std::string Model::to_json() {
   return keras::text_of(json);
 }
 
-void Model::save_weights(const fs::path& file) {
-  weights();
+namespace {
+
+Format weights_format_of(const fs::path& file) {
   const Format format = format_of(file, "save_weights");
   if (format != Format::hdf5 && format != Format::weights_hdf5) {
     fail<ArgumentError>("save_weights: \"{}\" must end in .weights.h5, .h5 or .hdf5",
                         file.string());
   }
+  return format;
+}
+
+void write_weights(Model& model, Format format, const NewHdf5File& hdf5) {
+  if (format == Format::weights_hdf5) {
+    keras::write_store(model, hdf5.root());
+  } else {
+    keras::write_legacy_weights(model, hdf5.root());
+  }
+}
+
+}  // namespace
+
+void Model::save_weights(const fs::path& file) {
+  weights();
+  const Format format = weights_format_of(file);
   write_atomically(file, [&](const fs::path& temporary) {
-    Hdf5File hdf5 = Hdf5File::create(temporary);
-    if (format == Format::weights_hdf5) {
-      keras::write_store(*this, hdf5.root());
-    } else {
-      keras::write_legacy_weights(*this, hdf5.root());
-    }
+    NewHdf5File hdf5 = NewHdf5File::create(temporary, file.string());
+    write_weights(*this, format, hdf5);
     hdf5.close();
   });
 }
 
+void expect_savable(Model& model, const fs::path& file) {
+  const Format format = format_of(file, "save");
+  if (format == Format::json) {
+    model.to_json();
+    return;
+  }
+  if (format == Format::weights_hdf5) return expect_weights_savable(model, file);
+  model.weights();
+  NewHdf5File hdf5 = NewHdf5File::rehearse(file.string());
+  if (format == Format::hdf5) return write_hdf5(model, hdf5);
+  keras_config(model);
+  keras::write_store(model, hdf5.root());
+}
+
+void expect_weights_savable(Model& model, const fs::path& file) {
+  model.weights();
+  write_weights(model, weights_format_of(file), NewHdf5File::rehearse(file.string()));
+}
+
 void Model::load_weights(const fs::path& file, const LoadWeightsOptions& options) {
   expect_input_shape("load_weights");
-  const keras::LoadOptions how{options.by_name, options.skip_mismatch};
-  const std::string begin = beginning_of(file, zip_magic.size());
-  if (begin == zip_magic) {
-    static const std::array<std::string, 1> names{"model.weights.h5"};
-    const auto members = read_zip(file, names);
-    if (members.empty()) fail<IoError>("\"{}\": it has no model.weights.h5", file.string());
-    const Hdf5File hdf5 = Hdf5File::open(as_bytes_of(members.begin()->second), file.string());
-    return keras::read_store(*this, hdf5.root(), how);
-  }
-  const Hdf5File hdf5 = Hdf5File::open(file);
-  const Hdf5Group root = hdf5.root();
-  const bool legacy = root.has_attribute("layer_names") || root.has_attribute("layer_names0") ||
-                      root.has_group("model_weights");
-  if (legacy) return keras::read_legacy_weights(*this, root, how);
-  if (!keras::is_store(root)) {
-    fail<IoError>("\"{}\": there are no weights in it that Keras or Weft wrote", file.string());
-  }
-  keras::read_store(*this, root, how);
-  if (root.has_group("optimizer")) keras::read_optimizer(*this, root.group("optimizer"));
+  naming(file, [&] { load_weights_of(*this, file, options); });
 }
 
 }  // namespace weft::nn

@@ -16,6 +16,7 @@
 #include "graph/error.hpp"
 #include "graph/print.hpp"
 #include "io/atomic_file.hpp"
+#include "io/quoted.hpp"
 
 namespace weft {
 namespace {
@@ -23,15 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view magic = "\x93NUMPY";
-
-/// What a file says of itself, for a message: short, and without unprintable characters.
-std::string shown(std::string_view text) {
-  std::string out(text.substr(0, 60));
-  for (char& c : out) {
-    if (c < ' ' || c > '~') c = '?';
-  }
-  return text.size() > 60 ? out + "..." : out;
-}
 
 /// How NumPy names element types, without the byte order, and what they become here.
 struct ElementType {
@@ -92,16 +84,16 @@ class HeaderParser {
  private:
   [[noreturn]] void malformed() const {
     fail<IoError>(
-        "read_npy: \"{}\" has a malformed header: \"{}\"; it should read like "
+        "read_npy: \"{}\" has a malformed header: {}; it should read like "
         "{{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }}",
-        name_, shown(text_));
+        name_, in_quotes(text_));
   }
   [[noreturn]] void foreign(std::string_view descr) const {
     fail<IoError>(
         "read_npy: \"{}\" holds elements of type {}, which cannot be read; float32, float64, "
         "int32, "
         "int64, int8, uint8 and bool can",
-        name_, shown(descr));
+        name_, printable(descr));
   }
 
   void skip_space() {
@@ -159,7 +151,8 @@ class HeaderParser {
     }
   }
   [[noreturn]] void too_large(std::string_view why) const {
-    fail<IoError>("read_npy: \"{}\" has a shape that no tensor can have: {}", name_, why);
+    fail<IoError>("read_npy: \"{}\" has a shape that no tensor can have: {}", name_,
+                  printable(why, 160));
   }
 
   Header element_of(std::string_view descr) const {
@@ -217,8 +210,8 @@ Header read_header(Source& source) {
   std::array<char, 8> start{};
   source.read(start.data(), std::min<std::size_t>(start.size(), source.left()));
   if (std::string_view(start.data(), magic.size()) != magic) {
-    fail<IoError>("read_npy: \"{}\" is not an NPY file: it begins with \"{}\", not \"?NUMPY\"",
-                  source.name(), shown({start.data(), magic.size()}));
+    fail<IoError>("read_npy: \"{}\" is not an NPY file: it begins with {}, not \"\\x93NUMPY\"",
+                  source.name(), in_quotes({start.data(), magic.size()}));
   }
   const int major = static_cast<unsigned char>(start[6]),
             minor = static_cast<unsigned char>(start[7]);

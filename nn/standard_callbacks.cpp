@@ -13,6 +13,7 @@
 
 #include "graph/error.hpp"
 #include "nn/model.hpp"
+#include "nn/saving.hpp"
 
 namespace weft::nn {
 namespace {
@@ -271,6 +272,11 @@ ModelCheckpoint::operator Callback() const {
     }
   };
   Callback callback;
+  callback.on_train_begin = [state](Model& model) {
+    const ModelCheckpoint& given = state->given;
+    given.config.save_weights_only ? expect_weights_savable(model, given.filepath)
+                                   : expect_savable(model, given.filepath);
+  };
   callback.on_epoch_begin = [state](Model&, int epoch) { state->epoch = epoch; };
   callback.state = [state] {
     CallbackState kept{.numbers = {{"batches", static_cast<double>(state->batches)}}};

@@ -68,17 +68,17 @@ Tensor transposed(const Tensor& tensor, const std::vector<int>& order) {
 std::filesystem::path keras1_file(const std::filesystem::path& file, const std::string& layer,
                                   const Tensor& kernel, const Tensor& bias,
                                   const std::string& backend = "") {
-  Hdf5File hdf5 = Hdf5File::create(file);
+  NewHdf5File hdf5 = NewHdf5File::create(file);
   {
-    const Hdf5Group root = hdf5.root();
+    const NewHdf5Group root = hdf5.root();
     root.set_text("model_config", R"({"class_name":"Sequential","config":[)" + layer + "]}");
-    const Hdf5Group weights = root.create_group("model_weights");
+    const NewHdf5Group weights = root.create_group("model_weights");
     weights.set_texts("layer_names", {"c"});
     if (!backend.empty()) {
       weights.set_text("backend", backend);
       weights.set_text("keras_version", "1.2.2");
     }
-    const Hdf5Group own = weights.create_group("c");
+    const NewHdf5Group own = weights.create_group("c");
     own.set_texts("weight_names", {"c_W", "c_b"});
     own.write("c_W", kernel);
     own.write("c_b", bias);

@@ -434,6 +434,17 @@ TEST_CASE("program: what is wrong about training, said before it begins") {
   fs::create_directory(s.at("folder.h5"));
   check_fails(1, saving(s.at("folder.h5")), {"folder.h5\" is a folder"});
   check_fails(1, saving(s.at("m.json/m.h5")), {"m.json/m.h5", "cannot be made"});
+  std::string json = content(s.at("m.json"));
+  const std::string name = R"("name":"flatten")";
+  for (std::size_t at = 0; (at = json.find(name, at)) != std::string::npos;) {
+    json.replace(at, name.size(), R"("name":"flat\u0000ten")");
+  }
+  put(s.at("nul.json"), json);
+  const Outcome refused =
+      run({"train", "--model", s.at("nul.json"), "--data", s.at("data"), "--save", s.at("nul.h5")});
+  CHECK(refused.code == 1);
+  CHECK(refused.err.find("NUL") != std::string::npos);
+  CHECK(refused.out.find("Epoch") == std::string::npos);
   check_fails(2, s.train({"--learning-rate", "nan"}), {"nan", "above 0"});
   check_fails(2, s.train({"--learning-rate", "-1"}), {"-1", "above 0"});
   check_fails(2, s.train({"--plot", "m.jpg"}), {"--plot", ".png or .svg"});

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "graph/error.hpp"
+#include "io/quoted.hpp"
 #include "nn/nn.hpp"
 
 namespace weft {
@@ -57,7 +58,8 @@ Classes::Classes(nn::Model& model, std::vector<std::string> names, std::string_v
   }
   if (names_.size() != count) {
     fail<ArgumentError>("{}: the model tells {} classes apart, but {} names were given: {}", who,
-                        count, names_.size(), fmt::join(names_, ", "));
+                        count, names_.size(),
+                        printable(fmt::format("{}", fmt::join(names_, ", ")), 160));
   }
 }
 

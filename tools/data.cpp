@@ -13,6 +13,7 @@
 #include "io/csv.hpp"
 #include "io/idx.hpp"
 #include "io/image_folder.hpp"
+#include "io/quoted.hpp"
 #include "nn/nn.hpp"
 #include "tools/commands.hpp"
 #include "tools/mnist.hpp"
@@ -205,7 +206,7 @@ Data DataOptions::load(nn::Model& model) const {
   if (given > known || (given < known && found.train.size() == 0)) {
     throw UsageError(
         fmt::format("--data: \"{}\" has {} classes, {}, but the model tells {} apart{}", data,
-                    given, fmt::join(found.classes, ", "), known,
+                    given, printable(fmt::format("{}", fmt::join(found.classes, ", ")), 160), known,
                     fs::is_directory(data) && given < known
                         ? ": an empty folder stands for one without pictures"
                         : ""));

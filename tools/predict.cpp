@@ -12,6 +12,7 @@
 #include "graph/print.hpp"
 #include "io/image.hpp"
 #include "io/npy.hpp"
+#include "io/quoted.hpp"
 #include "nn/nn.hpp"
 #include "nn/not_finite.hpp"
 #include "runtime/threads.hpp"
@@ -113,7 +114,8 @@ void predict_pictures(const Given& given, nn::Model& model) {
     } catch (const IoError& error) {
       if (given.images.size() == 1) throw;
       // The others are answered all the same.
-      fmt::print(stderr, "weft: {}\n", error.what());
+      constexpr std::size_t most = 2000;
+      fmt::print(stderr, "weft: {}\n", printable(error.what(), most));
       ++unread;
       continue;
     }

@@ -12,6 +12,7 @@
 #include "io/model_files.hpp"
 #include "io/plot.hpp"
 #include "nn/nn.hpp"
+#include "nn/saving.hpp"
 #include "runtime/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/data.hpp"
@@ -264,6 +265,7 @@ void train(const Given& given) {
   for (const std::string& file : {given.save, given.plot, given.checkpoint, given.log}) {
     if (!file.empty()) prepare_file(file);
   }
+  nn::expect_savable(model, given.save);
   if (!not_compiled.empty()) {
     warn(fmt::format(
         "{}; it is trained anew with {}: --optimizer, --learning-rate and --loss choose "

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "graph/error.hpp"
+#include "io/quoted.hpp"
 #include "runtime/threads.hpp"
 #include "tools/commands.hpp"
 
@@ -69,7 +70,9 @@ int main(int argc, char** argv) {
   tools::add_completion(app);
 
   const auto failed = [](int code, const std::exception& error) {
-    fmt::print(stderr, "weft: {}\n", error.what());
+    // Names of files, and text from them, may hold what a terminal obeys.
+    constexpr std::size_t most = 2000;
+    fmt::print(stderr, "weft: {}\n", weft::printable(error.what(), most));
     return code;
   };
   try {

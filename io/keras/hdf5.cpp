@@ -1,23 +1,27 @@
-// Files and their groups.
+// Reading groups, text attributes and arrays.
 #include "io/keras/hdf5.hpp"
 
-#include <hdf5_hl.h>
-
 #include <algorithm>
+#include <map>
+#include <unordered_map>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
-#include "io/atomic_file.hpp"
-#include "io/keras/hdf5_library.hpp"
-#include "io/keras/trial.hpp"
+#include "io/hdf5/array.hpp"
+#include "io/hdf5/links.hpp"
+#include "io/hdf5/trees.hpp"
+#include "io/quoted.hpp"
 
 namespace weft {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace hdf5;
+using hdf5::Damaged;
+using hdf5::Datatype;
+using hdf5::Object;
 
-constexpr std::uint64_t least_name = 8;  // bytes that a name takes in a file
+constexpr std::uint64_t most_expansion = 100;  // as of a member of a ZIP archive
+constexpr std::uint64_t small = 1 << 20;       // bytes that are harmless whatever they expand to
 
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
@@ -29,229 +33,272 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
+/// Trailing NULs, and blanks, are padding.
+std::string unpadded(hdf5::Bytes bytes) {
+  std::string text = hdf5::Cursor(bytes, "a text").text();
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
 }  // namespace
+
+/// An object; of a group, with what is in it.
+struct Hdf5Group::Node {
+  Object object;
+  std::vector<hdf5::Link> links{};
+  std::vector<hdf5::Attribute> attributes{};
+
+  std::uint64_t size() const {
+    std::uint64_t bytes = sizeof(Node);
+    for (const hdf5::Link& link : links) bytes += sizeof link + link.name.size();
+    for (const hdf5::Attribute& attribute : attributes) {
+      bytes += sizeof attribute + attribute.name.size() + attribute.heap.size();
+    }
+    return bytes;
+  }
+  const hdf5::Attribute* attribute(const std::string& name) const {
+    const auto found = std::ranges::find(attributes, name, &hdf5::Attribute::name);
+    return found == attributes.end() ? nullptr : &*found;
+  }
+};
+
+struct Hdf5Group::Source {
+  template <class Place>
+  Source(std::string name_, Place place) : name(std::move(name_)), storage(place) {}
+
+  /// What is at an address. Groups are remembered, since every path leads through them.
+  std::shared_ptr<const Node> node(std::uint64_t address) {
+    if (const auto found = groups.find(address); found != groups.end()) return found->second;
+    const auto node = std::make_shared<Node>(Node{Object(storage, address)});
+    if (node->object.kind() != Object::Kind::group) return node;
+    node->links = hdf5::links_of(storage, node->object);
+    node->attributes = hdf5::attributes_of(storage, node->object);
+    remembered += node->size();
+    if (remembered > storage.size() + small) {
+      groups.clear();
+      remembered = node->size();
+    }
+    groups.emplace(address, node);
+    return node;
+  }
+
+  std::string name;
+  hdf5::Storage storage;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const Node>> groups;
+  std::uint64_t remembered = 0;
+  // How much was read of arrays: what the file has, once. Else many names of one array could make
+  // memory of a file that it does not have.
+  std::uint64_t stored = 0, unpacked = 0;
+};
+
+// ---- messages
+
+void Hdf5Group::refuse(const std::string& name, const std::string& what) const {
+  const std::string where = (path_ == "/" ? "" : path_) + (name.empty() ? "" : "/" + name);
+  fail<IoError>("\"{}\": {}: {}", file_->name, where.empty() ? "/" : printable(where), what);
+}
+
+template <class F>
+auto Hdf5Group::guarded(const std::string& name, F f) const {
+  try {
+    return f();
+  } catch (const Damaged& problem) {
+    refuse(name, problem.what());
+  }
+}
 
 // ---- groups
 
-std::string Hdf5Group::place(const std::string& name) const {
-  return (path_ == "/" ? "" : path_) + (name.empty() ? "" : "/" + name);
-}
-
-void Hdf5Group::refuse(const std::string& name, const std::string& what) const {
-  const std::string where = place(name);
-  fail<IoError>("\"{}\": {}: {}", file_->name, where.empty() ? "/" : where, what);
-}
-
-Hdf5Group::Kind Hdf5Group::kind(const std::string& name) const {
-  // Every step of the way must be a link within this file.
-  std::string path;
+std::shared_ptr<const Hdf5Group::Node> Hdf5Group::find(const std::string& name) const {
+  std::shared_ptr<const Node> node = node_;
   for (const std::string& part : parts_of(name)) {
     if (part == "." || part == "..") refuse(name, "it is no name of a group or an array");
-    path += (path.empty() ? "" : "/") + part;
-    const htri_t exists = H5Lexists(*handle_, path.c_str(), H5P_DEFAULT);
-    if (exists < 0) refuse(path, complaint());
-    if (exists == 0) return Kind::nothing;
-    H5L_info_t link;
-    if (H5Lget_info(*handle_, path.c_str(), &link, H5P_DEFAULT) < 0) refuse(path, complaint());
-    if (link.type != H5L_TYPE_HARD) refuse(path, "it is a soft or external link, which is refused");
+    const auto link =
+        std::lower_bound(node->links.begin(), node->links.end(), part,
+                         [](const hdf5::Link& a, const std::string& b) { return a.name < b; });
+    if (link == node->links.end() || link->name != part) return nullptr;
+    if (link->address == hdf5::undefined) {
+      refuse(name, "it is a soft or external link, which is refused");
+    }
+    node = guarded(name, [&] { return file_->node(link->address); });
   }
-  if (path.empty()) return Kind::group;  // "/": the group itself
-  H5O_info_t info;
-  if (H5Oget_info_by_name2(*handle_, path.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0) {
-    refuse(name, complaint());
-  }
-  if (info.type == H5O_TYPE_GROUP) return Kind::group;
-  return info.type == H5O_TYPE_DATASET ? Kind::array : Kind::other;
+  return node;
 }
 
-bool Hdf5Group::has_group(const std::string& name) const { return kind(name) == Kind::group; }
-bool Hdf5Group::has_array(const std::string& name) const { return kind(name) == Kind::array; }
+bool Hdf5Group::has_group(const std::string& name) const {
+  const auto node = find(name);
+  return node && node->object.kind() == Object::Kind::group;
+}
+
+bool Hdf5Group::has_array(const std::string& name) const {
+  const auto node = find(name);
+  return node && node->object.kind() == Object::Kind::array;
+}
 
 Hdf5Group Hdf5Group::group(const std::string& name) const {
-  const Kind found = kind(name);
-  if (found == Kind::nothing) refuse(name, "there is no such group");
-  if (found != Kind::group) refuse(name, "it is no group");
-  const bool is_itself = parts_of(name).empty();
-  Hdf5Handle handle(H5Gopen2(*handle_, is_itself ? "." : name.c_str(), H5P_DEFAULT), H5Gclose);
-  if (!handle) refuse(name, complaint());
-  return {file_, is_itself ? path_ : place(name), std::move(handle)};
+  auto node = find(name);
+  if (!node) refuse(name, "there is no such group");
+  if (node->object.kind() != Object::Kind::group) refuse(name, "it is no group");
+  if (parts_of(name).empty()) return *this;
+  return {file_, (path_ == "/" ? "" : path_) + "/" + name, std::move(node)};
 }
 
 std::vector<std::string> Hdf5Group::children() const {
-  H5G_info_t info;
-  if (H5Gget_info(*handle_, &info) < 0) refuse("", complaint());
-  struct Names {
-    std::size_t most;  // a damaged index may lead in a circle
-    std::vector<std::string> all{};
-  } found{file_->size / least_name};
-  const auto append = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
-    auto& names = *static_cast<Names*>(data);
-    names.all.emplace_back(name);
-    return names.all.size() > names.most ? -1 : 0;
-  };
-  hsize_t at = 0;
-  if (H5Literate(*handle_, H5_INDEX_NAME, H5_ITER_INC, &at, append, &found) < 0) {
-    refuse("", complaint());
-  }
-  return std::move(found.all);
+  std::vector<std::string> names;
+  for (const hdf5::Link& link : node_->links) names.push_back(link.name);
+  return names;
 }
 
-// ---- rehearsing
+// ---- attributes
+
+bool Hdf5Group::has_attribute(const std::string& name) const {
+  return node_->attribute(name) != nullptr;
+}
+
+std::vector<std::string> Hdf5Group::read_texts(const std::string& name, bool scalar) const {
+  const auto bad = [&](const std::string& what) {
+    hdf5::damaged("attribute \"{}\": {}", name, what);
+  };
+  return guarded("", [&] {
+    const hdf5::Attribute* attribute = node_->attribute(name);
+    if (attribute == nullptr) bad("it is not there");
+    const Datatype type = Datatype::parse(attribute->type);
+    const std::uint64_t count = hdf5::Dataspace::parse(attribute->space).elements();
+    if (scalar && count != 1) bad(fmt::format("it must be one text, but it has {}", count));
+    std::vector<std::string> texts;
+    if (count == 0) return texts;
+    if (type.kind != Datatype::Kind::text && type.kind != Datatype::Kind::any_text) {
+      bad("it is no text");
+    }
+    // A text takes more memory than its bytes in the file; lists that are honest have a group or an
+    // array for each text.
+    constexpr std::uint64_t some = 1 << 16, least = 16;
+    if (count > some + file_->storage.size() / least) bad("it has more texts than can be");
+    hdf5::TextHeaps heaps(file_->storage);
+    hdf5::Cursor cursor(attribute->data, "an attribute's value");
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const hdf5::Bytes bytes = cursor.take(type.size);
+      texts.push_back(type.kind == Datatype::Kind::text
+                          ? unpadded(bytes)
+                          : heaps.text(hdf5::Cursor(bytes, "a reference to a text")));
+    }
+    return texts;
+  });
+}
+
+std::optional<std::string> Hdf5Group::text(const std::string& name) const {
+  if (!has_attribute(name)) return std::nullopt;
+  return read_texts(name, true)[0];
+}
+
+std::vector<std::string> Hdf5Group::texts(const std::string& name) const {
+  if (has_attribute(name)) return read_texts(name, false);
+  std::vector<std::string> all;
+  for (std::size_t chunk = 0;; ++chunk) {
+    const std::string part = name + std::to_string(chunk);
+    if (!has_attribute(part)) return all;
+    const std::vector<std::string> some = read_texts(part, false);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+}
+
+// ---- arrays
+
+std::shared_ptr<const Hdf5Group::Node> Hdf5Group::find_array(const std::string& name) const {
+  auto node = find(name);
+  if (!node) refuse(name, "there is no such array");
+  if (node->object.kind() != Object::Kind::array) refuse(name, "it is no array");
+  return node;
+}
 
 namespace {
 
-template <class F>
-void attempt(F f) {
-  try {
-    f();
-  } catch (const Error&) {  // which the one who asks for it will get
+Shape shape_of(const hdf5::Array& array) {
+  std::vector<std::int64_t> sizes;
+  for (const std::uint64_t size : array.space().sizes) {
+    // Of an array without elements, an axis can be of any size.
+    if (size >> 62 != 0) hdf5::damaged("an axis of it has {} elements, more than can be", size);
+    sizes.push_back(static_cast<std::int64_t>(size));
   }
+  return Shape(sizes);
 }
 
 }  // namespace
 
-void Hdf5Group::rehearse_array(const std::string& name) const {
-  file_->stored = file_->unpacked = 0;
-  const Hdf5Handle array = open_array(name);
-  shape_of(array, name);
-  const Hdf5Handle type(H5Dget_type(*array), H5Tclose);
-  const Hdf5Handle plist(H5Dget_create_plist(*array), H5Pclose);
-  // Numbers that lie there as they are needed are merely copied.
-  const bool plain = H5Pget_layout(*plist) == H5D_CONTIGUOUS && H5Tequal(*type, H5T_IEEE_F32LE) > 0;
-  if (!plain) this->array(name);
+Shape Hdf5Group::shape(const std::string& name) const {
+  const auto node = find_array(name);
+  return guarded(name, [&] { return shape_of(hdf5::Array(file_->storage, node->object)); });
 }
 
-/// Reads all in this group and below that others might ask for.
-void Hdf5Group::rehearse(std::set<std::uint64_t>& seen) const {
-  std::vector<std::string> attributes;
-  const auto append = [](hid_t, const char* name, const H5A_info_t*, void* data) -> herr_t {
-    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
-    return 0;
-  };
-  hsize_t at = 0;
-  H5Aiterate2(*handle_, H5_INDEX_NAME, H5_ITER_NATIVE, &at, append, &attributes);
-  for (const std::string& name : attributes) attempt([&] { texts(name); });
-
-  std::vector<std::string> names;
-  attempt([&] { names = children(); });
-  for (const std::string& name : names) {
-    attempt([&] {
-      const Kind found = kind(name);
-      H5O_info_t info;
-      if (found == Kind::nothing || found == Kind::other ||
-          H5Oget_info_by_name2(*handle_, name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0 ||
-          !seen.insert(info.addr).second) {
-        return;
+Tensor Hdf5Group::array(const std::string& name) const {
+  const auto node = find_array(name);
+  return guarded(name, [&] {
+    const hdf5::Array array(file_->storage, node->object);
+    const Datatype& type = array.type();
+    if (!type.is_number() && type.kind != Datatype::Kind::bfloat16) {
+      hdf5::damaged("{}", type.problem.empty() ? "its elements are no numbers" : type.problem);
+    }
+    file_->stored += array.stored();
+    if (file_->stored > file_->storage.size()) {
+      hdf5::damaged("the arrays claim more bytes than the file has");
+    }
+    const Shape shape = shape_of(array);
+    if (array.is_compressed()) {
+      file_->unpacked += static_cast<std::uint64_t>(shape.elements()) * sizeof(float);
+      if (file_->unpacked > small && file_->unpacked / most_expansion > file_->storage.size()) {
+        hdf5::damaged(
+            "the arrays would unpack into more than a hundred times the file, which is refused");
       }
-      found == Kind::group ? group(name).rehearse(seen) : rehearse_array(name);
+    }
+    Tensor tensor(Type{DType::f32, shape});
+    const auto numbers = tensor.data<float>();
+    if (numbers.empty()) return tensor;
+    if (array.is_plain_f32()) {
+      array.read_plain(std::as_writable_bytes(numbers));
+      return tensor;
+    }
+    array.read([&](std::uint64_t first, hdf5::Bytes elements) {
+      hdf5::convert(type, elements,
+                    numbers.subspan(static_cast<std::size_t>(first),
+                                    static_cast<std::size_t>(elements.size() / type.size)));
     });
-  }
+    return tensor;
+  });
 }
 
-void Hdf5File::rehearse(const std::string& name, const std::function<Hdf5File(Lock)>& open) {
-  const Lock lock(library());  // so that no other thread is in the middle of something
-  const bool survived = survives([&] {
-    std::set<std::uint64_t> seen;
-    open(Lock(library(), std::defer_lock)).root().rehearse(seen);  // there is no other thread
+std::int64_t Hdf5Group::integer(const std::string& name) const {
+  const auto node = find_array(name);
+  return guarded(name, [&] {
+    const hdf5::Array array(file_->storage, node->object);
+    if (array.space().elements() != 1) hdf5::damaged("it is not one number");
+    if (!array.type().is_number()) hdf5::damaged("it is no number");
+    std::int64_t number = 0;
+    array.read([&](std::uint64_t, hdf5::Bytes element) {
+      number = hdf5::integer_of(array.type(), element);
+    });
+    return number;
   });
-  if (!survived) {
-    fail<IoError>("\"{}\" cannot be read as HDF5: it is damaged, so that reading it crashes", name);
-  }
 }
 
 // ---- files
 
+Hdf5File::Hdf5File(std::shared_ptr<Hdf5Group::Source> source)
+    : root_(std::move(source), "/", nullptr) {
+  Hdf5Group::Source& file = *root_.file_;
+  try {
+    root_.node_ = file.node(hdf5::find_root(file.storage));
+    if (root_.node_->object.kind() != Object::Kind::group) hdf5::damaged("its root is no group");
+  } catch (const Damaged& problem) {
+    fail<IoError>("\"{}\" cannot be read as HDF5: {}", file.name, problem.what());
+  }
+}
+
 Hdf5File Hdf5File::open(const fs::path& path) {
-  const auto open = [&](Lock lock) {
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(path, error);
-    Hdf5File file(path.string(), error ? 0 : size, std::move(lock));
-    file.handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
-    if (!file.handle_) {
-      fail<IoError>("\"{}\" cannot be read as HDF5: {}", path.string(), complaint());
-    }
-    file.look_into();
-    return file;
-  };
-  std::error_code error;
-  if (!fs::exists(path, error)) fail<IoError>("\"{}\": there is no such file", path.string());
-  rehearse(path.string(), open);
-  return open(Lock(library()));
+  return Hdf5File(std::make_shared<Hdf5Group::Source>(path.string(), path));
 }
 
 Hdf5File Hdf5File::open(std::span<const std::byte> bytes, const std::string& name) {
-  const auto open = [&](Lock lock) {
-    Hdf5File file(name, bytes.size(), std::move(lock));
-    // It is not written to: the library promises that of a file image that it does not own.
-    void* image =
-        const_cast<std::byte*>(bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-    file.handle_ =
-        Hdf5Handle(H5LTopen_file_image(image, bytes.size(),
-                                       H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE),
-                   H5Fclose);
-    if (!file.handle_) fail<IoError>("\"{}\" cannot be read as HDF5: {}", name, complaint());
-    file.source_->memory = bytes;
-    file.look_into();
-    return file;
-  };
-  rehearse(name, open);
-  return open(Lock(library()));
-}
-
-/// Where it begins, and that its addresses are of 8 bytes, as everybody's are.
-void Hdf5File::look_into() {
-  const Hdf5Handle plist(H5Fget_create_plist(*handle_), H5Pclose);
-  hsize_t begin = 0;
-  std::size_t address = 0, size = 0;
-  if (!plist || H5Pget_userblock(*plist, &begin) < 0 || H5Pget_sizes(*plist, &address, &size) < 0) {
-    fail<IoError>("\"{}\" cannot be read as HDF5: {}", source_->name, complaint());
-  }
-  if (address != 8 || size != 8) {
-    fail<IoError>("\"{}\": addresses of {} bytes and sizes of {} are not known, but of 8",
-                  source_->name, address, size);
-  }
-  source_->begin = begin;
-}
-
-Hdf5File Hdf5File::create(const fs::path& path) {
-  Hdf5File file = create_in_memory(path.string());
-  file.target_ = path;
-  return file;
-}
-
-Hdf5File Hdf5File::create_in_memory(const std::string& name) {
-  Hdf5File file(name, 0, Lock(library()));
-  const Hdf5Handle in_memory(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_fapl_core(*in_memory, std::size_t{1} << 20, 0);
-  file.handle_ = Hdf5Handle(H5Fcreate("weft", H5F_ACC_TRUNC, H5P_DEFAULT, *in_memory), H5Fclose);
-  if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", name, complaint());
-  return file;
-}
-
-Hdf5Group Hdf5File::root() const {
-  Hdf5Handle group(H5Gopen2(*handle_, "/", H5P_DEFAULT), H5Gclose);
-  if (!group) fail<IoError>("\"{}\" cannot be read as HDF5: {}", source_->name, complaint());
-  return {source_, "/", std::move(group)};
-}
-
-std::vector<std::byte> Hdf5File::bytes() const {
-  const bool is_flushed = H5Fflush(*handle_, H5F_SCOPE_LOCAL) >= 0;
-  const ssize_t size = H5Fget_file_image(*handle_, nullptr, 0);
-  std::vector<std::byte> image(size < 0 ? 0 : static_cast<std::size_t>(size));
-  if (!is_flushed || size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
-    fail<IoError>("\"{}\" cannot be written: {}", source_->name, complaint());
-  }
-  return image;
-}
-
-void Hdf5File::close() {
-  if (target_.empty()) {
-    handle_ = {};
-    return;
-  }
-  const std::vector<std::byte> all = bytes();
-  handle_ = {};
-  write_file(target_, all);
+  return Hdf5File(std::make_shared<Hdf5Group::Source>(name, bytes));
 }
 
 }  // namespace weft

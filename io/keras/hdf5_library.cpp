@@ -1,22 +1,6 @@
 #include "io/keras/hdf5_library.hpp"
 
 namespace weft::hdf5 {
-namespace {
-
-herr_t keep_reference(hid_t, hid_t, H5T_cdata_t* data, std::size_t, std::size_t, std::size_t, void*,
-                      void*, hid_t) {
-  data->need_bkg = H5T_BKG_NO;
-  return 0;
-}
-
-void register_references() {
-  const Hdf5Handle opaque = type_of_reference();
-  const Hdf5Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(*text, H5T_VARIABLE);
-  H5Tregister(H5T_PERS_SOFT, "weft reference", *text, *opaque, keep_reference);
-}
-
-}  // namespace
 
 std::recursive_mutex& library() {
   static std::recursive_mutex mutex;
@@ -24,8 +8,6 @@ std::recursive_mutex& library() {
     H5dont_atexit();  // after a write that failed, its own end of the program crashes
     H5open();
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are exceptions here, not text
-    H5PLset_loading_state(0);                     // no file loads code
-    register_references();
     return true;
   }();
   static_cast<void>(ready);
@@ -50,7 +32,5 @@ Hdf5Handle type_of_text(std::size_t size, H5T_cset_t charset) {
   if (size != H5T_VARIABLE) H5Tset_strpad(*type, H5T_STR_NULLPAD);
   return type;
 }
-
-Hdf5Handle type_of_reference() { return {H5Tcreate(H5T_OPAQUE, reference_size), H5Tclose}; }
 
 }  // namespace weft::hdf5

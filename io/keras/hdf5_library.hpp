@@ -1,5 +1,5 @@
-// libhdf5 itself, as the files hdf5*.cpp share it: its one lock, its complaints, types of texts.
-// For them alone.
+// libhdf5 itself, which writes files: its one lock, its complaints, types of texts. For
+// hdf5_write.cpp alone.
 #pragma once
 
 #include <hdf5.h>
@@ -23,12 +23,5 @@ std::string complaint();
 
 /// The type of texts of one size, or of any: H5T_VARIABLE.
 Hdf5Handle type_of_text(std::size_t size, H5T_cset_t charset);
-
-// A text of any length is kept in a heap of the file, and where it belongs is a reference to it.
-// What libhdf5 1.10 does with a damaged one is undefined, so that references are taken as they are,
-// by a conversion that converts nothing, and followed by Hdf5Group::read_heap.
-
-constexpr std::size_t reference_size = 16;  // length, 4 bytes; address of the heap, 8; index, 4
-Hdf5Handle type_of_reference();
 
 }  // namespace weft::hdf5

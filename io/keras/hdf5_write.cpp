@@ -1,33 +1,120 @@
-// Writing groups, attributes and arrays.
+// Writing files: groups, attributes and arrays, by libhdf5.
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string_view>
 
 #include "graph/error.hpp"
 #include "graph/print.hpp"
+#include "io/atomic_file.hpp"
 #include "io/keras/hdf5_library.hpp"
+#include "io/quoted.hpp"
 
 namespace weft {
 namespace {
 
+namespace fs = std::filesystem;
 using namespace hdf5;
 
 // libhdf5 keeps an object's attributes in a header of at most 64 KiB, and Keras cuts lists of names
 // before they reach this.
 constexpr std::size_t header_limit = 64512;
 
+std::string below(const std::string& path, const std::string& name) {
+  return (path == "/" ? "" : path) + (name.empty() ? "" : "/" + name);
+}
+
 }  // namespace
 
-Hdf5Group Hdf5Group::create_group(const std::string& name) const {
+// ---- files
+
+NewHdf5File NewHdf5File::create(const fs::path& path, const std::string& name) {
+  NewHdf5File file = create_in_memory(name.empty() ? path.string() : name);
+  file.target_ = path;
+  return file;
+}
+
+NewHdf5File NewHdf5File::create_in_memory(const std::string& name) {
+  NewHdf5File file(name, Lock(library()));
+  const Hdf5Handle in_memory(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_core(*in_memory, std::size_t{1} << 20, 0);
+  file.handle_ = Hdf5Handle(H5Fcreate("weft", H5F_ACC_TRUNC, H5P_DEFAULT, *in_memory), H5Fclose);
+  if (!file.handle_) fail<IoError>("\"{}\" cannot be written: {}", name, complaint());
+  return file;
+}
+
+NewHdf5File NewHdf5File::rehearse(const std::string& name) {
+  NewHdf5File file = create_in_memory(name);
+  file.is_rehearsal_ = true;
+  return file;
+}
+
+NewHdf5Group NewHdf5File::root() const {
+  Hdf5Handle group(H5Gopen2(*handle_, "/", H5P_DEFAULT), H5Gclose);
+  if (!group) fail<IoError>("\"{}\" cannot be written: {}", name_, complaint());
+  return {name_, "/", is_rehearsal_, std::move(group)};
+}
+
+std::vector<std::byte> NewHdf5File::bytes() const {
+  const bool is_flushed = H5Fflush(*handle_, H5F_SCOPE_LOCAL) >= 0;
+  const ssize_t size = H5Fget_file_image(*handle_, nullptr, 0);
+  std::vector<std::byte> image(size < 0 ? 0 : static_cast<std::size_t>(size));
+  if (!is_flushed || size < 0 || H5Fget_file_image(*handle_, image.data(), image.size()) < 0) {
+    fail<IoError>("\"{}\" cannot be written: {}", name_, complaint());
+  }
+  return image;
+}
+
+void NewHdf5File::close() {
+  std::vector<std::byte> all;
+  if (!target_.empty()) all = bytes();
+  handle_ = {};
+  if (!target_.empty()) write_file(target_, all);
+}
+
+// ---- groups
+
+void NewHdf5Group::refuse(const std::string& name, const std::string& what) const {
+  fail<IoError>("\"{}\": {}: {}", file_, printable(below(path_, name)), what);
+}
+
+/// A path of names, each of which libhdf5 would otherwise cut at a NUL or take for something else.
+void NewHdf5Group::check_name(const std::string& name) const {
+  constexpr std::size_t most = 65000;  // what a header of an object can hold
+  if (name.find('\0') != std::string::npos) refuse(name, "a name must not have a NUL in it");
+  if (name.size() > most) {
+    refuse(name,
+           fmt::format("a name of {} bytes is too long; there is room for {}", name.size(), most));
+  }
+  for (std::size_t first = 0; first <= name.size();) {
+    const std::size_t last = std::min(name.find('/', first), name.size());
+    const std::string_view part = std::string_view(name).substr(first, last - first);
+    if (part.empty() || part == "." || part == "..") {
+      refuse(name, "a name must not be empty, \".\" or \"..\"");
+    }
+    first = last + 1;
+  }
+}
+
+void NewHdf5Group::check_text(const std::string& name, const std::string& text) const {
+  if (text.find('\0') != std::string::npos) {
+    refuse("", fmt::format("attribute \"{}\": {} has a NUL in it, which the format cannot hold",
+                           name, in_quotes(text)));
+  }
+}
+
+NewHdf5Group NewHdf5Group::create_group(const std::string& name) const {
+  check_name(name);
   const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(*with_parents, 1);
   Hdf5Handle group(H5Gcreate2(*handle_, name.c_str(), *with_parents, H5P_DEFAULT, H5P_DEFAULT),
                    H5Gclose);
   if (!group) refuse(name, fmt::format("cannot create this group: {}", complaint()));
-  return {file_, place(name), std::move(group)};
+  return {file_, below(path_, name), is_rehearsal_, std::move(group)};
 }
 
-void Hdf5Group::write(const std::string& name, const Tensor& tensor) const {
+void NewHdf5Group::write(const std::string& name, const Tensor& tensor) const {
+  check_name(name);
   if (tensor.dtype() != DType::f32) {
     refuse(name, fmt::format("arrays of f32 are written, not of {}", tensor.dtype()));
   }
@@ -42,13 +129,14 @@ void Hdf5Group::write(const std::string& name, const Tensor& tensor) const {
   const Hdf5Handle array(H5Dcreate2(*handle_, name.c_str(), H5T_IEEE_F32LE, *space, *with_parents,
                                     H5P_DEFAULT, H5P_DEFAULT),
                          H5Dclose);
-  if (!array || (shape.elements() > 0 && H5Dwrite(*array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
-                                                  H5P_DEFAULT, tensor.bytes()) < 0)) {
+  if (!array ||
+      (shape.elements() > 0 && !is_rehearsal_ &&
+       H5Dwrite(*array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.bytes()) < 0)) {
     refuse(name, fmt::format("cannot write this array: {}", complaint()));
   }
 }
 
-void Hdf5Group::write_integer(const std::string& name, std::int64_t number) const {
+void NewHdf5Group::write_integer(const std::string& name, std::int64_t number) const {
   const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   const Hdf5Handle with_parents(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(*with_parents, 1);
@@ -60,7 +148,7 @@ void Hdf5Group::write_integer(const std::string& name, std::int64_t number) cons
   }
 }
 
-void Hdf5Group::write_seed(const std::string& name) const {
+void NewHdf5Group::write_seed(const std::string& name) const {
   const hsize_t count = 2;
   const std::array<std::uint32_t, 2> zeros{};
   const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
@@ -73,7 +161,8 @@ void Hdf5Group::write_seed(const std::string& name) const {
   }
 }
 
-void Hdf5Group::set_text(const std::string& name, const std::string& text) const {
+void NewHdf5Group::set_text(const std::string& name, const std::string& text) const {
+  check_text(name, text);
   const Hdf5Handle type = type_of_text(H5T_VARIABLE, H5T_CSET_UTF8);
   const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   const Hdf5Handle attribute(
@@ -84,7 +173,7 @@ void Hdf5Group::set_text(const std::string& name, const std::string& text) const
   }
 }
 
-void Hdf5Group::set_texts(const std::string& name, const std::vector<std::string>& texts) const {
+void NewHdf5Group::set_texts(const std::string& name, const std::vector<std::string>& texts) const {
   const auto write = [&](const std::string& part, std::span<const std::string> some,
                          std::size_t size) {
     const bool empty = some.empty();
@@ -103,7 +192,10 @@ void Hdf5Group::set_texts(const std::string& name, const std::vector<std::string
     }
   };
   std::size_t longest = 0;
-  for (const std::string& text : texts) longest = std::max(longest, text.size());
+  for (const std::string& text : texts) {
+    check_text(name, text);
+    longest = std::max(longest, text.size());
+  }
   if (longest > header_limit) {
     refuse("", fmt::format("attribute \"{}\": a name of {} bytes is too long", name, longest));
   }
@@ -119,7 +211,7 @@ void Hdf5Group::set_texts(const std::string& name, const std::vector<std::string
   }
 }
 
-void Hdf5Group::set_integer(const std::string& name, std::int64_t number) const {
+void NewHdf5Group::set_integer(const std::string& name, std::int64_t number) const {
   const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   const Hdf5Handle attribute(
       H5Acreate2(*handle_, name.c_str(), H5T_STD_I64LE, *space, H5P_DEFAULT, H5P_DEFAULT),

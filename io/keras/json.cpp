@@ -1,16 +1,22 @@
 #include "io/keras/json.hpp"
 
+#include "io/quoted.hpp"
+
 namespace weft::keras {
 namespace {
 
 constexpr int most_levels = 200;
+// A value takes tens of bytes of memory, if it is 2 bytes in the file. 20 000 layers, as many as are
+// read, have fewer.
+constexpr std::size_t most_values = 1'000'000;
 
 const Json null;
 
-/// Before it is parsed: with a callback, nlohmann's parser takes time by the square of an array's
-/// length.
-bool is_too_deep(std::string_view text) {
+/// What is wrong with a text before it is parsed: with a callback, nlohmann's parser takes time by
+/// the square of an array's length.
+std::string excess_of(std::string_view text) {
   int levels = 0;
+  std::size_t values = 1;
   bool in_text = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -19,9 +25,11 @@ bool is_too_deep(std::string_view text) {
     if (in_text) continue;
     if (c == '[' || c == '{') ++levels;
     if (c == ']' || c == '}') --levels;
-    if (levels > most_levels) return true;
+    if (c == ',' || c == '[' || c == '{') ++values;
+    if (levels > most_levels) return fmt::format("it has more than {} levels", most_levels);
+    if (values > most_values) return fmt::format("it has more than {} values", most_values);
   }
-  return false;
+  return "";
 }
 
 bool is_of_keras(std::string_view module) {
@@ -35,7 +43,9 @@ bool is_of_keras(std::string_view module) {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
-  if (is_too_deep(text)) fail<IoError>("{}: it has more than {} levels", where, most_levels);
+  if (const std::string excess = excess_of(text); !excess.empty()) {
+    fail<IoError>("{}: {}", where, excess);
+  }
   Json value;
   std::string problem;
   try {
@@ -43,7 +53,7 @@ Json parse_json(std::string_view text, const std::string& where) {
   } catch (const Json::exception& error) {
     problem = error.what();
   }
-  if (!problem.empty()) fail<IoError>("{}: it is no JSON: {}", where, problem);
+  if (!problem.empty()) fail<IoError>("{}: it is no JSON: {}", where, printable(problem, 160));
   return value;
 }
 
@@ -80,9 +90,7 @@ std::string text_of(const Json& json) {
 
 std::string excerpt(const Json& value) {
   // A replacement for what is no UTF-8, rather than an exception from within a message.
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace), 60);
 }
 
 Described described(const Json& value, const std::string& where) {

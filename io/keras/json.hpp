@@ -11,7 +11,8 @@ namespace weft::keras {
 
 using Json = nlohmann::ordered_json;  // members stay in the order in which they were written
 
-/// Throws IoError, which begins with `where`, for what is no JSON, and for more than 200 levels.
+/// Throws IoError, which begins with `where`, for what is no JSON, and for more than 200 levels or a
+/// million values.
 Json parse_json(std::string_view text, const std::string& where);
 
 /// A value without the wrappers that Keras puts around some: an array of numbers, a tuple, a shape.

@@ -78,16 +78,16 @@ std::vector<Entry> entries(const nn::Network& network, const Owned& owned, const
 
 /// A layer that is in several models is written for each: in a file, they are layers of their own.
 void write_layers(nn::Model& model, const Owned& owned, const nn::Network& network,
-                  const Hdf5Group& to) {
+                  const NewHdf5Group& to) {
   to.create_group("vars");
   nn::UniqueNames keys;
   for (const nn::Network::Member& member : network.layers) {
-    const Hdf5Group group = to.create_group("layers/" + keys.make(key_of(member.layer)));
+    const NewHdf5Group group = to.create_group("layers/" + keys.make(key_of(member.layer)));
     if (const auto* nested = member.layer.as<nn::NestedModel>()) {
       write_layers(model, owned, nested->network, group);
       continue;
     }
-    const Hdf5Group vars = group.create_group("vars");
+    const NewHdf5Group vars = group.create_group("vars");
     vars.set_text("name", file_name(member.name));
     std::size_t number = 0;
     for (const auto& weight : owned.of(member.layer)) {
@@ -194,7 +194,7 @@ bool is_store(const Hdf5Group& root) {
          separator_of(root) != '/';
 }
 
-void write_store(nn::Model& model, const Hdf5Group& root) {
+void write_store(nn::Model& model, const NewHdf5Group& root) {
   const Owned owned(model);
   write_layers(model, owned, model.network(), root);
   write_optimizer(model, root.create_group("optimizer"));
@@ -211,8 +211,8 @@ void read_store(nn::Model& model, const Hdf5Group& root, const LoadOptions& opti
   std::move(reader).incoming().apply(model);
 }
 
-void write_optimizer(nn::Model& model, const Hdf5Group& group) {
-  const Hdf5Group vars = group.create_group("vars");
+void write_optimizer(nn::Model& model, const NewHdf5Group& group) {
+  const NewHdf5Group vars = group.create_group("vars");
   if (!model.is_compiled()) return;
   std::size_t number = 0;
   for (const Kept& one : kept_by_optimizer(model)) {

@@ -12,7 +12,9 @@
 #include "graph/print.hpp"
 #include "io/keras/names.hpp"
 #include "io/keras/network.hpp"
+#include "io/keras/optimizers.hpp"
 #include "io/keras/owned.hpp"
+#include "io/quoted.hpp"
 #include "nn/convolutional.hpp"
 #include "nn/names.hpp"
 
@@ -162,7 +164,7 @@ void read_layer_weights(Incoming& incoming, const ModelLayer& to, const LegacyLa
 std::string names_of(const auto& layers) {
   std::vector<std::string> names;
   for (const auto& layer : layers) names.push_back(layer.name);
-  return fmt::format("{}", fmt::join(names, ", "));
+  return printable(fmt::format("{}", fmt::join(names, ", ")));
 }
 
 /// One layer's weights; with skip_mismatch, none of them if one does not fit.
@@ -218,7 +220,7 @@ class LegacyPlaces {
 
 }  // namespace
 
-void write_legacy_weights(nn::Model& model, const Hdf5Group& to) {
+void write_legacy_weights(nn::Model& model, const NewHdf5Group& to) {
   const Owned owned(model);
   const nn::Network network = with_file_names(model.network());
   std::vector<std::string> names;
@@ -227,7 +229,7 @@ void write_legacy_weights(nn::Model& model, const Hdf5Group& to) {
   to.set_text("backend", "tensorflow");
   to.set_text("keras_version", "2.15.0");
   for (const auto& member : network.layers) {
-    const Hdf5Group group = to.create_group(member.name);
+    const NewHdf5Group group = to.create_group(member.name);
     const LegacyPlaces where(owned, member);
     std::vector<std::string> places;
     for (const auto& weight : owned.below(member.layer)) {

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <set>
+#include <string_view>
 
 #include "graph/error.hpp"
 #include "io/atomic_file.hpp"
+#include "io/quoted.hpp"
 
 namespace weft {
 namespace {
@@ -36,9 +39,45 @@ bool leads_out(std::string_view name) {
   return false;
 }
 
+std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size) {
+  std::uint64_t number = 0;
+  for (std::size_t i = size; i-- > 0;) {
+    number = number << 8 | static_cast<unsigned char>(bytes[at + i]);
+  }
+  return number;
+}
+
+/// Refuses an archive of more members than libzip could list in little memory: it takes some
+/// hundred bytes for each, before it can be asked how many there are. Their number is at the end of
+/// the file, or, if it does not fit in 16 bits, where a locator at the end says.
+void expect_few_members(const fs::path& file) {
+  constexpr std::size_t end_size = 22, locator_size = 20, longest_comment = 65535;
+  constexpr std::uint64_t most = 65535;
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<std::uint64_t>(std::max<std::streamoff>(in.tellg(), 0));
+  const auto read = [&](std::uint64_t at, std::uint64_t count) {
+    std::string bytes(static_cast<std::size_t>(at < size ? std::min(count, size - at) : 0), '\0');
+    in.seekg(static_cast<std::streamoff>(at));
+    in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    in.clear();
+    return bytes;
+  };
+  constexpr std::uint64_t tail = end_size + longest_comment + locator_size;
+  const std::string end = read(size - std::min(size, tail), tail);
+  for (std::size_t at = 0; (at = end.find("PK\x06\x07", at)) != std::string::npos; ++at) {
+    if (at + locator_size > end.size()) break;
+    constexpr std::size_t count_at = 32;
+    const std::string record = read(number_at(end, at + 8, 8), count_at + 8);
+    if (record.size() == count_at + 8 && number_at(record, count_at, 8) > most) {
+      fail<IoError>("\"{}\" has {} members, more than {}", file.string(),
+                    number_at(record, count_at, 8), most);
+    }
+  }
+}
+
 Tensor read_member(zip_t* archive, const zip_stat_t& stat, const fs::path& file) {
   const auto bad = [&](const std::string& what) {
-    fail<IoError>("\"{}\": member \"{}\": {}", file.string(), stat.name, what);
+    fail<IoError>("\"{}\": member {}: {}", file.string(), in_quotes(stat.name), what);
   };
   constexpr zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_INDEX;
   if ((stat.valid & needed) != needed) bad("its size is not known");
@@ -76,6 +115,7 @@ Tensor read_member(zip_t* archive, const zip_stat_t& stat, const fs::path& file)
 }  // namespace
 
 std::map<std::string, Tensor> read_zip(const fs::path& file, std::span<const std::string> names) {
+  expect_few_members(file);
   int code = 0;
   const std::unique_ptr<zip_t, void (*)(zip_t*)> archive(
       zip_open(file.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code), zip_discard);
@@ -94,16 +134,16 @@ std::map<std::string, Tensor> read_zip(const fs::path& file, std::span<const std
     }
     const std::string name = stat.name;
     if (leads_out(name)) {
-      fail<IoError>("\"{}\": member \"{}\" has a name that leads out of the archive", file.string(),
-                    name);
+      fail<IoError>("\"{}\": member {} has a name that leads out of the archive", file.string(),
+                    in_quotes(name));
     }
     if (!seen.insert(name).second) {
-      fail<IoError>("\"{}\": member \"{}\" is there twice", file.string(), name);
+      fail<IoError>("\"{}\": member {} is there twice", file.string(), in_quotes(name));
     }
     if (std::find(names.begin(), names.end(), name) == names.end()) continue;
     if ((stat.valid & ZIP_STAT_COMP_SIZE) != 0 && stat.comp_size > file_size) {
-      fail<IoError>("\"{}\": member \"{}\" claims to be larger than the archive", file.string(),
-                    name);
+      fail<IoError>("\"{}\": member {} claims to be larger than the archive", file.string(),
+                    in_quotes(name));
     }
     members.emplace(name, read_member(archive.get(), stat, file));
   }
