@@ -84,12 +84,12 @@ TEST_CASE("keras stores: a layer of two models is kept once, and counts as each 
     check_same(model, other, x);
   }
   // As 2.15 writes it, where the shared layer takes no second number.
-  Hdf5File hdf5 = Hdf5File::create(folder / "old.weights.h5");
+  NewHdf5File hdf5 = NewHdf5File::create(folder / "old.weights.h5");
   {
     const Hdf5File written = Hdf5File::open(folder / "w.weights.h5");
     const auto copy = [&](const std::string& from, const std::string& to) {
       const Hdf5Group vars = written.root().group(from + "/vars");
-      const Hdf5Group group = hdf5.root().create_group(to + "/vars");
+      const NewHdf5Group group = hdf5.root().create_group(to + "/vars");
       for (const std::string& place : vars.children()) group.write(place, vars.array(place));
     };
     copy("layers/functional/layers/dense", "layers/functional/layers/dense");
@@ -113,14 +113,14 @@ TEST_CASE("keras stores: Keras 2 keeps no learning rate with the optimizer's sta
   nn::Sequential model = make();
   for (int i = 0; i < 3; ++i) model.train_on_batch(ramp({3, 4}), ramp({3, 2}));
   model.save_weights(folder / "w.weights.h5");
-  Hdf5File hdf5 = Hdf5File::create(folder / "old.weights.h5");
+  NewHdf5File hdf5 = NewHdf5File::create(folder / "old.weights.h5");
   {
     const Hdf5File from = Hdf5File::open(folder / "w.weights.h5");
     const Hdf5Group layer = from.root().group("layers/dense/vars");
     const Hdf5Group optimizer = from.root().group("optimizer/vars");
-    const Hdf5Group dense = hdf5.root().create_group("layers/dense/vars");
+    const NewHdf5Group dense = hdf5.root().create_group("layers/dense/vars");
     for (const char* place : {"0", "1"}) dense.write(place, layer.array(place));
-    const Hdf5Group vars = hdf5.root().create_group("optimizer/vars");
+    const NewHdf5Group vars = hdf5.root().create_group("optimizer/vars");
     vars.write_integer("0", optimizer.integer("0"));
     for (std::size_t i = 2; i < optimizer.children().size(); ++i) {  // 1 is the learning rate
       vars.write(std::to_string(i - 1), optimizer.array(std::to_string(i)));
@@ -158,17 +158,19 @@ TEST_CASE("keras files: settings of optimizers that Weft does not have are no ob
     model.save(folder / "m.h5");
     std::string said;
     {
-      Hdf5File hdf5 = Hdf5File::create(folder / "own.h5");
+      NewHdf5File hdf5 = NewHdf5File::create(folder / "own.h5");
       {
         const Hdf5File from = Hdf5File::open(folder / "m.h5");
-        const Hdf5Group to = hdf5.root(), weights = from.root().group("model_weights");
+        const NewHdf5Group to = hdf5.root();
+        const Hdf5Group weights = from.root().group("model_weights");
         to.set_text("keras_version", "2.15.0");
         to.set_text("model_config", *from.root().text("model_config"));
         to.set_text("training_config", training.dump());
-        const Hdf5Group copy = to.create_group("model_weights");
+        const NewHdf5Group copy = to.create_group("model_weights");
         copy.set_text("keras_version", "2.15.0");
         copy.set_texts("layer_names", weights.texts("layer_names"));
-        const Hdf5Group dense = copy.create_group("dense"), own = weights.group("dense");
+        const NewHdf5Group dense = copy.create_group("dense");
+        const Hdf5Group own = weights.group("dense");
         dense.set_texts("weight_names", own.texts("weight_names"));
         for (const std::string& place : own.texts("weight_names")) {
           dense.write(place, own.array(place));
