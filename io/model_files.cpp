@@ -106,9 +106,12 @@ void compile_from(Model& model, const Json& training, const fs::path& file,
     const std::string reason =
         fmt::format("\"{}\": what it was trained with: {}", file.string(), error.what());
     if (options.if_not_compiled) return options.if_not_compiled(reason);
-    const char* advice = "the model itself can be loaded, with {.compile = false}";
-    if (dynamic_cast<const IoError*>(&error) != nullptr) fail<IoError>("{}; {}", reason, advice);
-    fail<UnsupportedError>("{}; {}", reason, advice);
+    const std::string message = fmt::format(
+        "\"{}\": the model itself can be loaded, with {{.compile = false}}; what it was "
+        "trained with: {}",
+        file.string(), error.what());
+    if (dynamic_cast<const IoError*>(&error) != nullptr) fail<IoError>("{}", message);
+    fail<UnsupportedError>("{}", message);
   }
 }
 

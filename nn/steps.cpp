@@ -204,7 +204,7 @@ std::shared_ptr<Model::Compiled> Model::compiled(Mode mode, std::int64_t batch,
                     std::move(targets.y),
                     std::move(targets.weights),
                     config.replicas,
-                    config.threads > 0 ? config.threads : thread_count(),
+                    config.threads != 0 ? config.threads : thread_count(),
                     config.winograd,
                     config.tune};
   if (auto step = find_compiled(key)) return step;

@@ -309,8 +309,10 @@ struct Binary {
   /// Integers and bf16, rarely and few: as the definition says, and without allocating.
   void lower_other(Lowering& l) const {
     const Box box = operand_pairs(l.input(0).shape, l.input(1).shape, l.output(0).shape);
+    const Operand a = l.read_row_major(0), b = l.read_row_major(1), y = l.write_row_major(0);
+    if (l.input(0) == l.output(0)) l.allow_over(y, a);  // element by element, each read first
     const auto step = [&]<class T>(T) {
-      l.step({l.read_row_major(0), l.read_row_major(1)}, {l.write_row_major(0)},
+      l.step({a, b}, {y},
              [box, value = row().value](auto in, auto out) {
                T* to = as<T>(out[0]);
                for_each(box, [&](std::size_t a, std::size_t b) {

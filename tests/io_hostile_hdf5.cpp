@@ -173,8 +173,13 @@ TEST_CASE("hostile HDF5: structures that lead in a circle, or overlap") {
       bytes.replace(at, 5, std::string_view("TREE\0", 5));
       bytes[at + level] = static_cast<char>(nodes - 1 - node);
       bytes[at + entries] = static_cast<char>(children);
-      for (std::size_t i = 0; i < children; ++i)
-        put_number(bytes, at + first_child + 16 * i, at + size);
+      for (std::size_t i = 0; i < children; ++i) {
+        if (node + 1 < nodes) {
+          put_number(bytes, at + first_child + 16 * i, at + size);
+        } else {  // the leaf that there is
+          std::memcpy(&bytes[at + first_child + 16 * i], &good[tree + first_child], 8);
+        }
+      }
     }
     bytes[tree + level] = static_cast<char>(nodes);
     put_number(bytes, tree + first_child, first);

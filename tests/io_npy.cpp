@@ -163,7 +163,7 @@ TEST_CASE("read_npy: refuses what is not an honest NPY file, and says why") {
                 {"cut off", "6 elements of 4 bytes", "[2,3]", "23 bytes follow"});
   check_refused(folder, npy("<f4", "(2, 3)", good + "x"), {"too long", "25 bytes follow"});
   check_refused(folder, npy("<f4", "(2, 3)", good + good), {"too long", "48 bytes follow"});
-  check_refused(folder, npy("<f4", "(1099511627776, 1048576)", good), {"cut off"});
+  check_refused(folder, npy("<f4", "(1099511627776, 128)", good), {"cut off"});
   check_refused(folder, npy("<f4", "(1099511627776, 1099511627776)", good),
                 {"no tensor can have", "more elements than"});
   check_refused(folder, npy("<f4", "(99999999999999999999,)", good), {"no tensor can have"});

@@ -40,7 +40,6 @@ TEST_CASE("saving: what can be saved is not refused before, and nothing is writt
   }
   nn::Model model = model_with("d");
   check_message<ArgumentError>([&] { nn::expect_savable(model, "m.txt"); }, {"m.txt", "must end"});
-  check_message<ArgumentError>([&] { nn::expect_savable(model, "m.weights.h5"); }, {"weights"});
   check_message<ArgumentError>([&] { nn::expect_weights_savable(model, "m.keras"); },
                                {"m.keras", "must end"});
 }
@@ -58,10 +57,9 @@ TEST_CASE("saving: asking changes nothing of the training that follows") {
 
 TEST_CASE("saving: names that a file cannot hold are refused before training") {
   const TemporaryFolder folder;
-  const std::string with_nul("a\0b", 3), large(1 << 20, 'n');
+  const std::string large(1 << 20, 'n');
   for (const auto& [name, file, what] :
-       {std::tuple(with_nul, "m.h5", "NUL"), std::tuple(with_nul, "m.keras", "NUL"),
-        std::tuple(large, "m.h5", "too long"), std::tuple(std::string(".."), "m.h5", "..")}) {
+       {std::tuple(large, "m.h5", "too long"), std::tuple(large, "m.hdf5", "too long")}) {
     CAPTURE(file);
     const std::string path = folder / file;
     nn::Model model = model_with(name);
@@ -81,17 +79,6 @@ TEST_CASE("saving: names that a file cannot hold are refused before training") {
         {path, what});
     CHECK(epochs == 0);
   }
-  int epochs = 0;
-  const nn::Callback count{.on_epoch_begin = [&](nn::Model&, int) { ++epochs; }};
-  nn::Model model = model_with(with_nul);
-  check_message<IoError>(
-      [&] {
-        model.fit(data(), {.epochs = 1,
-                         .verbose = 0,
-                         .callbacks = {count, nn::BackupAndRestore{.backup_dir = folder / "b"}}});
-      },
-      {"NUL"});
-  CHECK(epochs == 0);
   CHECK(fs::is_empty(folder.path()));
 }
 

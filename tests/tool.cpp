@@ -140,7 +140,8 @@ TEST_CASE("program: outputs that are not finite are said, and exit with 1") {
   CHECK(weight.code == 1);
   CHECK(weight.err.starts_with(fmt::format(
       "weft: {}: the weight \"d/kernel\" holds NaN or an infinity\n", s.at("lost.h5"))));
-  for (const float number : read_npy(s.at("y2.npy")).data<float>()) CHECK(std::isnan(number));
+  const Tensor y2 = read_npy(s.at("y2.npy"));
+  for (const float number : y2.data<float>()) CHECK(std::isnan(number));
 }
 
 TEST_CASE("program: help and version") {

@@ -220,7 +220,11 @@ Shape shape_of(const hdf5::Array& array) {
     if (size >> 62 != 0) hdf5::damaged("an axis of it has {} elements, more than can be", size);
     sizes.push_back(static_cast<std::int64_t>(size));
   }
-  return Shape(sizes);
+  try {
+    return Shape(sizes);
+  } catch (const ShapeError& error) {
+    hdf5::damaged("{}", error.what());
+  }
 }
 
 }  // namespace

@@ -71,7 +71,8 @@ std::vector<bool> find_uniform(const Graph& graph) {
 
 struct Islands {
   const Program& program;
-  // A loop that reads a slice differs between replicas, and so would all that it makes.
+  // A loop that reads a slice differs between replicas, and so does all that it makes. Nothing that
+  // is equal in all of them may leave such a loop.
   const std::vector<bool> uniform;           // by node
   std::vector<int> of;                       // by node: its island, or -1
   std::vector<std::vector<NodeId>> members;  // by island, in order
@@ -93,6 +94,18 @@ struct Islands {
     return true;
   }
 
+  /// Is what an island of equal values makes read by nodes alone that differ between replicas?
+  bool serves_slices(int island) const {
+    const auto& own = members[static_cast<std::size_t>(island)];
+    return std::ranges::all_of(own, [&](NodeId member) {
+      const Value value = program.graph.value(member);
+      return std::ranges::count(program.outputs, value) == 0 &&
+             std::ranges::all_of(program.graph.uses(value), [&](const Use& use) {
+               return !uniform[use.user] || of[use.user] == island;
+             });
+    });
+  }
+
   static bool fits(const Graph& graph, const std::vector<NodeId>& ids) {
     std::set<std::pair<NodeId, std::uint32_t>> inputs, singles, channels;
     for (const NodeId id : ids) {
@@ -112,10 +125,10 @@ struct Islands {
     const Graph& graph = program.graph;
     std::set<int> merged;
     for (const Value& input : graph[id].inputs) {
-      if (of[input.node()] >= 0 && input.type() == graph[id].outputs[0] &&
-          uniform[input.node()] == uniform[id]) {
-        merged.insert(of[input.node()]);
-      }
+      const int island = of[input.node()];
+      if (island < 0 || input.type() != graph[id].outputs[0]) continue;
+      const bool is_uniform = uniform[members[static_cast<std::size_t>(island)].back()];
+      if (uniform[id] || !is_uniform || serves_slices(island)) merged.insert(island);
     }
     while (!merged.empty()) {
       const auto exposed =
