@@ -33,6 +33,11 @@ enum class Format { hdf5, weights_hdf5, keras, json };
 
 bool ends_with(const std::string& text, std::string_view end) { return text.ends_with(end); }
 
+[[noreturn]] void refuse_weights_ending(const fs::path& file) {
+  fail<ArgumentError>("save: \"{}\" is for weights alone: save_weights(), or another ending",
+                      file.string());
+}
+
 Format format_of(const fs::path& file, std::string_view who) {
   const std::string name = file.filename().string();
   if (ends_with(name, ".weights.h5")) return Format::weights_hdf5;
@@ -254,7 +259,13 @@ Model load_any(const fs::path& file, const LoadModelOptions& options) {
   if (begin.starts_with(zip_magic)) return load_keras(file, options);
   if (begin.starts_with(hdf5_magic)) return load_hdf5(file, options);
   const auto first = begin.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && begin[first] == '{') return model_of(content(file));
+  if (first != std::string::npos && begin[first] == '{') {
+    Model model = model_of(content(file));
+    // Layers that do not fit together are the file's fault, and so an error of reading it. With
+    // weights, they are found when these are read.
+    if (model.network().inputs[0].shape.rank() > 0) model.declared_weights();
+    return model;
+  }
   fail<IoError>("\"{}\" is no model: neither HDF5, nor a .keras archive, nor JSON", file.string());
 }
 
@@ -282,8 +293,7 @@ void Model::save(const fs::path& file) {
       return write_atomically(file, {as_bytes_of(text)});
     }
     case Format::weights_hdf5:
-      fail<ArgumentError>("save: \"{}\" is for weights alone: save_weights(), or another ending",
-                          file.string());
+      refuse_weights_ending(file);
   }
 }
 
@@ -335,7 +345,7 @@ void expect_savable(Model& model, const fs::path& file) {
     model.to_json();
     return;
   }
-  if (format == Format::weights_hdf5) return expect_weights_savable(model, file);
+  if (format == Format::weights_hdf5) refuse_weights_ending(file);
   model.weights();
   NewHdf5File hdf5 = NewHdf5File::rehearse(file.string());
   if (format == Format::hdf5) return write_hdf5(model, hdf5);

@@ -40,6 +40,7 @@ TEST_CASE("saving: what can be saved is not refused before, and nothing is writt
   }
   nn::Model model = model_with("d");
   check_message<ArgumentError>([&] { nn::expect_savable(model, "m.txt"); }, {"m.txt", "must end"});
+  check_message<ArgumentError>([&] { nn::expect_savable(model, "m.weights.h5"); }, {"weights"});
   check_message<ArgumentError>([&] { nn::expect_weights_savable(model, "m.keras"); },
                                {"m.keras", "must end"});
 }
