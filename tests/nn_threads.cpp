@@ -1,5 +1,5 @@
-// Models that several threads use at the same time. CI also runs this file under ThreadSanitizer
-// (tests/CMakeLists.txt).
+// Models that several threads use at the same time. weft_threads_tests has this file, for
+// ThreadSanitizer (tests/CMakeLists.txt).
 #include <doctest/doctest.h>
 
 #include <algorithm>

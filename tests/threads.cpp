@@ -1,5 +1,5 @@
-// Executables and variables that several threads use at the same time. CI also runs this file under
-// ThreadSanitizer (tests/CMakeLists.txt).
+// Executables and variables that several threads use at the same time. weft_threads_tests has this
+// file, for ThreadSanitizer (tests/CMakeLists.txt).
 #include "tests/threads.hpp"
 
 #include <doctest/doctest.h>
