@@ -15,8 +15,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <string>

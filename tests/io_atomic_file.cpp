@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include <iterator>
-#include <stdexcept>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
 #include "graph/error.hpp"

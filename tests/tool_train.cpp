@@ -440,8 +440,8 @@ TEST_CASE("program: what is wrong about training, said before it begins") {
     json.replace(at, name.size(), "\"name\":\"" + std::string(70'000, 'n') + '"');
   }
   put(s.at("long.json"), json);
-  const Outcome refused =
-      run({"train", "--model", s.at("long.json"), "--data", s.at("data"), "--save", s.at("long.h5")});
+  const Outcome refused = run(
+      {"train", "--model", s.at("long.json"), "--data", s.at("data"), "--save", s.at("long.h5")});
   CHECK(refused.code == 1);
   CHECK(refused.err.find("too long") != std::string::npos);
   CHECK(refused.out.find("Epoch") == std::string::npos);
