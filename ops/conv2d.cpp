@@ -407,6 +407,9 @@ struct Conv2dKernelGrad : Geometry {  // (x, dy) -> dkernel, dbias
     if (dy.elements() == 0) {
       return std::vector<Value>{zeros(in[1], kernel_of(x, dy)), zeros(in[1], {dy[3]})};
     }
+    if (x.elements() == 0) {  // without channels; the bias still has its gradient
+      return std::vector<Value>{zeros(in[1], kernel_of(x, dy)), sum(in[1], {0, 1, 2})};
+    }
     const auto op = without_padding(*this, in[0]);
     if (!op) return std::nullopt;
     return apply_all(*op, {in[0].inputs()[0], in[1]});
