@@ -513,19 +513,24 @@ void Lowering::apply_epilogue(const Operand& made) {
   const onednn::Desc& md = made.layout.md;
   Operand from = made;
   for (std::size_t i = 0; i < epilogue.operations_.size(); ++i) {
-    const auto& [algorithm, a, b, other] = epilogue.operations_[i];
+    // Not a structured binding: Clang 16 cannot capture one in a lambda when OpenMP is on.
+    const auto& operation = epilogue.operations_[i];
     const bool is_last = i + 1 == epilogue.operations_.size();
     const Operand to = is_last ? write(0, made.layout) : before_epilogue(made.layout);
     allow_over(to, from);
-    if (other) {
+    if (operation.other) {
       const auto pd = onednn::try_to(describe(), [&] {
-        return onednn::forward<dnnl::binary>(attr(), algorithm, md, other->layout.md, md);
+        return onednn::forward<dnnl::binary>(attr(), operation.algorithm, md,
+                                             operation.other->layout.md, md);
       });
-      step(pd, {{DNNL_ARG_SRC_0, from}, {DNNL_ARG_SRC_1, read(other->input, other->layout)}},
+      step(pd,
+           {{DNNL_ARG_SRC_0, from},
+            {DNNL_ARG_SRC_1, read(operation.other->input, operation.other->layout)}},
            {{DNNL_ARG_DST, to}});
     } else {
-      const auto pd =
-          onednn::try_to(describe(), [&] { return onednn::eltwise(attr(), algorithm, md, a, b); });
+      const auto pd = onednn::try_to(describe(), [&] {
+        return onednn::eltwise(attr(), operation.algorithm, md, operation.a, operation.b);
+      });
       step(pd, {{DNNL_ARG_SRC, from}}, {{DNNL_ARG_DST, to}});
     }
     from = to;
