@@ -83,9 +83,12 @@ class Gates {
     for (const Section::Kind kind : {Section::Kind::compile, Section::Kind::step}) {
       gates[kind].close(here.slot, here.depth[static_cast<std::size_t>(kind)] > 0);
     }
-    // The child would wait for ever for the threads that OpenMP keeps for this one. Without them
-    // it makes new ones, as this process does when it needs them next.
+    // GCC's OpenMP keeps threads for this one, and the child would wait for them for ever. Without
+    // them it makes new ones, as this process does when it needs them next. LLVM's OpenMP sees to
+    // forks by itself, and does not survive this call.
+#ifndef KMP_VERSION_MAJOR
     if (omp_get_level() == 0) omp_pause_resource_all(omp_pause_hard);
+#endif
   }
   static void in_parent() {
     Gates& gates = shared();

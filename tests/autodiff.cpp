@@ -19,7 +19,7 @@ namespace weft {
 namespace {
 
 using Numbers = std::vector<double>;
-using Feeds = std::unordered_map<std::string, Array>;
+using Arrays = std::unordered_map<std::string, Array>;
 
 const Type scalar{DType::f32, {}};
 
@@ -28,7 +28,7 @@ Array vec(Numbers numbers) {
   const Shape shape{static_cast<std::int64_t>(numbers.size())};
   return Array(shape, std::move(numbers));
 }
-Numbers numbers_of(Value value, const Feeds& feeds) { return evaluate({value}, feeds)[0].data; }
+Numbers numbers_of(Value value, const Arrays& feeds) { return evaluate({value}, feeds)[0].data; }
 
 /// The gradient of sum(f(x)) at some numbers.
 template <class F>
@@ -102,7 +102,7 @@ TEST_CASE("gradients: by hand") {
   const Value b = graph.input(scalar, "b");
   const Value y = sum(w * x + b);
   const std::vector<Value> g = gradients(y, {x, w, b});
-  const Feeds feeds{
+  const Arrays feeds{
       {"x", vec({2, 5})}, {"w", Array({3, 2}, {1, 2, 3, 4, 5, 6})}, {"b", Array({}, {7})}};
   CHECK(numbers_of(g[0], feeds) == Numbers{9, 12});  // broadcasting is undone by summing
   CHECK(numbers_of(g[1], feeds) == Numbers{2, 5, 2, 5, 2, 5});
@@ -122,7 +122,7 @@ TEST_CASE("gradients: y itself, inner values, the same wrt twice") {
   const Value x = graph.input(f32({1, 1}), "x");
   const Value h = square(x), y = h * x;
   const std::vector<Value> g = gradients(y, {y, h, x, x});
-  const Feeds feeds{{"x", Array({1, 1}, {3})}};
+  const Arrays feeds{{"x", Array({1, 1}, {3})}};
   CHECK(numbers_of(g[0], feeds) == Numbers{1});
   CHECK(numbers_of(g[1], feeds) == Numbers{3});
   CHECK(numbers_of(g[2], feeds) == Numbers{27});
@@ -146,7 +146,7 @@ TEST_CASE("gradients: several ys with seeds, an empty seed is zero") {
   const Value x = graph.input(f32({2}), "x");
   const Value a = square(x), b = x * 5.0f;
   const Value s = graph.constant(Tensor::of<float>({2}, {1, 10}));
-  const Feeds feeds{{"x", vec({3, 4})}};
+  const Arrays feeds{{"x", vec({3, 4})}};
   CHECK(numbers_of(gradients({a, b}, {x}, {s, s})[0], feeds) == Numbers{11, 130});
   CHECK(numbers_of(gradients({a, b}, {x}, {Value(), s})[0], feeds) == Numbers{5, 50});
   CHECK(numbers_of(gradients({a, a}, {x}, {s, s})[0], feeds) == Numbers{12, 160});
@@ -160,7 +160,7 @@ TEST_CASE("gradients: any order") {
   const Value first = gradients(y, {x})[0];
   const Value second = gradients(first, {x})[0];
   const Value third = gradients(second, {x})[0];
-  const Feeds feeds{{"x", Array({}, {3})}};
+  const Arrays feeds{{"x", Array({}, {3})}};
   CHECK(numbers_of(first, feeds)[0] == doctest::Approx(4 * 27 - 6 * 9));
   CHECK(numbers_of(second, feeds)[0] == doctest::Approx(12 * 9 - 12 * 3));
   CHECK(numbers_of(third, feeds)[0] == doctest::Approx(24 * 3 - 12));
@@ -170,7 +170,7 @@ TEST_CASE("gradients: ops with several outputs, and ops that only decompose") {
   Graph graph;
   const Value x = graph.input(f32({2}), "x");
   const std::vector<Value> fork = apply_all(toy::Fork{}, {x});  // x, 3 x
-  const Feeds feeds{{"x", vec({2, 5})}};
+  const Arrays feeds{{"x", vec({2, 5})}};
   CHECK(numbers_of(gradients(sum(fork[0] * fork[1]), {x})[0], feeds) == Numbers{12, 30});
   CHECK(numbers_of(gradients(sum(fork[1]), {x})[0], feeds) == Numbers{3, 3});
 }
@@ -299,7 +299,7 @@ TEST_CASE("gradients: a chain of 10000 nodes takes a moment and no stack") {
 TEST_CASE("jvp, hvp and jacobian") {
   Graph graph;
   const Value x = graph.input(f32({2}), "x"), w = graph.input(f32({2}), "w");
-  const Feeds feeds{{"x", vec({3, 5})}, {"w", vec({2, -1})}};
+  const Arrays feeds{{"x", vec({3, 5})}, {"w", vec({2, -1})}};
   const Value y = x * x * w;
   const Value tangent = graph.constant(Tensor::of<float>({2}, {1, 10}));
 

@@ -22,6 +22,7 @@
 #include "io/model_files.hpp"
 #include "nn/nn.hpp"
 #include "tests/io_files.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace weft::test {
 namespace {
@@ -414,7 +415,7 @@ TEST_CASE("hostile files: JSON that takes memory or time out of proportion, or g
     const std::int64_t before = peak_memory();
     CHECK_THROWS_AS(nn::model_from_json(json).summary(), Error);
     const std::int64_t taken = peak_memory() - before;
-#ifndef __SANITIZE_ADDRESS__  // which takes as much again, and keeps what was freed
+#if !WEFT_ADDRESS_SANITIZER  // which takes as much again, and keeps what was freed
     CHECK(taken < 256 << 20);
 #else
     static_cast<void>(taken);

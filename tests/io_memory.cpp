@@ -14,6 +14,7 @@
 #include "io/model_files.hpp"
 #include "nn/nn.hpp"
 #include "tests/io_files.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace weft::test {
 namespace {
@@ -32,7 +33,7 @@ template <class F>
 void check_memory(const fs::path& file, F f) {
   const std::int64_t before = peak_memory();
   f();
-#ifndef __SANITIZE_ADDRESS__
+#if !WEFT_ADDRESS_SANITIZER
   const auto size = static_cast<std::int64_t>(fs::file_size(file));
   CHECK(peak_memory() - before < 2 * size + (64 << 20));
 #else

@@ -14,6 +14,7 @@
 #include "tests/io_files.hpp"
 #include "tests/messages.hpp"
 #include "tests/nn_testing.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace weft {
 namespace {
@@ -45,7 +46,7 @@ std::string under_limit(std::size_t more, const std::function<void()>& f) {
 
 constexpr std::size_t megabyte = std::size_t{1} << 20;
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !WEFT_ADDRESS_SANITIZER && !WEFT_THREAD_SANITIZER
 
 TEST_CASE("memory: a tensor says how much was asked for, and for what") {
   CHECK(under_limit(64 * megabyte, [] {

@@ -11,6 +11,7 @@ trap 'echo "$passed passed, $failed failed"' EXIT
 
 source cmake/setup.sh
 install_missing "${weft_packages[@]}"
+if [ "$preset" = asan ]; then install_missing "${weft_sanitizer_packages[@]}"; fi
 cmake --preset "$preset"
 cmake --build --preset "$preset"
 

@@ -18,6 +18,7 @@
 #include "runtime/onednn.hpp"
 #include "runtime/team.hpp"
 #include "tests/messages.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace weft {
 namespace {
@@ -62,7 +63,7 @@ int train_under_timer() {
 }
 
 TEST_CASE("signals: a timer's handler damages nothing while products run") {
-#ifdef __SANITIZE_THREAD__
+#if WEFT_THREAD_SANITIZER
   return;  // it knows nothing of a fork without exec
 #endif
   for (int round = 0; round < 2; ++round) {

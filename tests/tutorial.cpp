@@ -15,6 +15,7 @@
 #include "runtime/onednn.hpp"
 #include "runtime/team.hpp"
 #include "tests/held_team.hpp"
+#include "tests/sanitizers.hpp"
 
 // Every allocation of this program comes by here; while `watching`, those whose caller is not
 // oneDNN or OpenMP count. (oneDNN 2.6 allocates a few words in each call of a primitive; that is
@@ -38,7 +39,7 @@ void count(const void* caller) {
 
 }  // namespace
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !WEFT_ADDRESS_SANITIZER
 [[gnu::noinline]] void* operator new(std::size_t bytes) {
   count(__builtin_return_address(0));
   if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
@@ -152,7 +153,7 @@ TEST_CASE("tutorial: the same losses on any number of replicas, and the same bit
   }
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !WEFT_ADDRESS_SANITIZER
 TEST_CASE("tutorial: batches on their way through fit and predict allocate nothing") {
   nn::Sequential model = tutorial();
   model.config.replicas = 2;
