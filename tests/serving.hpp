@@ -15,6 +15,7 @@
 #include "io/idx.hpp"
 #include "nn/nn.hpp"
 #include "tests/program.hpp"
+#include "tests/sanitizers.hpp"
 
 namespace weft::test {
 
@@ -82,7 +83,7 @@ inline void write_squares(const std::filesystem::path& folder, std::int64_t coun
 class ServedTraining {
  public:
   explicit ServedTraining(int epochs, const std::vector<std::string>& more = {}) {
-    write_squares(folder_ / "data", 2000);
+    write_squares(folder_ / "data", WEFT_ADDRESS_SANITIZER ? 300 : 2000);
     std::vector<std::string> words{"train",  "--data",   (folder_ / "data").string(), "--save",
                                    model(),  "--epochs", fmt::to_string(epochs),      "--serve",
                                    "--port", "0"};

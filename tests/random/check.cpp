@@ -15,8 +15,21 @@ namespace {
 
 using Feeds64 = std::unordered_map<std::string, Array>;
 
+/// All numbers of these, in order.
+std::vector<double> sorted_numbers(const std::vector<Array>& arrays) {
+  std::vector<double> numbers;
+  for (const Array& array : arrays) {
+    numbers.insert(numbers.end(), array.data.begin(), array.data.end());
+  }
+  std::erase_if(numbers, [](double number) { return std::isnan(number); });
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
 /// The reference evaluation, in which every intermediate value is off by up to `noise` times the
-/// largest of its tensor: how far results then move bounds what rounding may do to them.
+/// largest of its tensor: how far results then move bounds what rounding may do to them. A number
+/// that an op only moves or chooses stays as it is, so that a maximum still equals one of its
+/// arguments, as its gradient asks.
 struct Evaluation {
   std::vector<Array> results;
   double largest = 0;  // of all intermediate values; infinite if one is not finite
@@ -51,7 +64,9 @@ Evaluation evaluate_with_noise(const std::vector<Value>& outputs, const Feeds64&
       }
       evaluation.largest = std::max(evaluation.largest, scale);
       if (noise == 0 || node.outputs[port].dtype != DType::f32 || !std::isfinite(scale)) continue;
+      const std::vector<double> given = sorted_numbers(inputs);
       for (double& number : arrays[id][port].data) {
+        if (std::ranges::binary_search(given, number)) continue;
         number += (2 * random.fraction() - 1) * noise * (scale + std::abs(number));
       }
     }
