@@ -547,11 +547,15 @@ Lowering::Arguments Lowering::read(const Attributes& attributes) {
 
 Epilogue::Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders,
                    bool is_limited)
-    : lowering_(lowering), output_(output), is_limited_(is_limited) {
+    : lowering_(&lowering), output_(&output), is_limited_(is_limited) {
   for (const Rider& rider : riders) {
     rider_ = &rider;
     rider.op.ride(*this, rider.through);
   }
+}
+
+Epilogue::Epilogue(std::span<const Rider> riders) {
+  for (const Rider& rider : riders) rider.op.ride(*this, rider.through);
 }
 
 void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
@@ -559,16 +563,26 @@ void Epilogue::eltwise(dnnl::algorithm algorithm, float a, float b) {
 }
 
 void Epilogue::binary(dnnl::algorithm algorithm) {
+  if (lowering_ == nullptr) return;
   const std::size_t input = rider_->operands.at(0);
-  const Type& type = lowering_.input(input);
-  const bool is_whole = type.shape == lowering_.output(0).shape;
+  const Type& type = lowering_->input(input);
+  const bool is_whole = type.shape == lowering_->output(0).shape;
   const std::optional<Layout> layout =
-      is_whole ? output_ : broadcast_like(output_, lowering_.output(0).shape, type);
+      is_whole ? *output_ : broadcast_like(*output_, lowering_->output(0).shape, type);
   if (!layout) {
-    fail<CompileError>("{}: cannot broadcast {} in an epilogue", lowering_.describe(), type);
+    fail<CompileError>("{}: cannot broadcast {} in an epilogue", lowering_->describe(), type);
   }
   operations_.push_back(
       {.algorithm = algorithm, .other = Operation::Other{input, is_whole, *layout}});
+}
+
+std::optional<std::string> epilogue_fault(std::span<const Rider> riders) {
+  const Epilogue epilogue(riders);
+  std::vector<onednn::PostOp> appended;
+  for (const auto& operation : epilogue.operations_) {
+    appended.push_back({operation.algorithm, operation.a, operation.b});
+  }
+  return onednn::known_fault(appended);
 }
 
 }  // namespace weft

@@ -183,8 +183,11 @@ class Epilogue {
 
  private:
   friend class Lowering;
+  friend std::optional<std::string> epilogue_fault(std::span<const Rider> riders);
   Epilogue(const Lowering& lowering, const Layout& output, std::span<const Rider> riders,
            bool is_limited);
+  /// Of the elementwise operations alone.
+  explicit Epilogue(std::span<const Rider> riders);
 
   struct Operation {
     dnnl::algorithm algorithm;
@@ -196,12 +199,16 @@ class Epilogue {
     };
     std::optional<Other> other{};  // of a binary
   };
-  const Lowering& lowering_;
-  const Layout& output_;
-  bool is_limited_;
+  const Lowering* lowering_ = nullptr;
+  const Layout* output_ = nullptr;
+  bool is_limited_ = false;
   const Rider* rider_ = nullptr;
   std::vector<Operation> operations_;
 };
+
+/// Why a primitive cannot be trusted with all of these, for this version of oneDNN; nothing if no
+/// fault of it is known.
+std::optional<std::string> epilogue_fault(std::span<const Rider> riders);
 
 /// Typed views of what a Kernel gets.
 template <class T>

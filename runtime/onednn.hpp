@@ -5,6 +5,7 @@
 
 #include <dnnl.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +47,15 @@ struct Convolution {
 /// fault of it is known.
 std::optional<std::string> known_fault(const dnnl::primitive_desc_base& pd,
                                        const Convolution& convolution);
+
+/// An elementwise operation behind a primitive's own work: a post-op.
+struct PostOp {
+  dnnl::algorithm algorithm;
+  float a = 0, b = 0;
+};
+
+/// The same of elementwise operations that one primitive is to do, whichever it is.
+std::optional<std::string> known_fault(std::span<const PostOp> appended);
 
 /// A descriptor's first implementation without a known fault; nothing if there is none.
 template <class PrimitiveDesc>

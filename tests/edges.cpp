@@ -124,6 +124,40 @@ TEST_CASE("epilogue: a chain longer than oneDNN takes is cut") {
   }
 }
 
+TEST_CASE("epilogue: operations of one kind have parameters of their own") {
+  // oneDNN 2.6 gives all of them those of one.
+  using Function = Value (*)(Value);
+  const std::vector<std::pair<std::string, std::vector<Function>>> kinds{
+      {"relu",
+       {[](Value x) { return leaky_relu(x, 0.2f); }, [](Value x) { return leaky_relu(x, 0.6f); },
+        [](Value x) { return relu(x); }}},
+      {"elu", {[](Value x) { return elu(x, 1); }, [](Value x) { return elu(x, 0.3f); }}},
+      {"clip",
+       {[](Value x) { return clip(x, -0.7f, 0.7f); },
+        [](Value x) { return clip(x, -0.1f, 0.3f); }}},
+      {"linear", {[](Value x) { return x * 2.0f; }, [](Value x) { return x + 1.0f; }}},
+      {"pow", {[](Value x) { return pow(x, 2.0f); }, [](Value x) { return pow(x, 3.0f); }}}};
+  for (const auto& [kind, functions] : kinds) {
+    CAPTURE(kind);
+    Graph graph;
+    const Value x = graph.input({DType::f32, {4, 8}}, "x"),
+                k = graph.input({DType::f32, {8, 8}}, "k");
+    const Value images = graph.input({DType::f32, {1, 5, 5, 3}}, "images");
+    const Value one = graph.input({DType::f32, {1, 1, 3, 8}}, "one"),
+                three = graph.input({DType::f32, {3, 3, 3, 8}}, "three");
+    std::vector<Value> values;
+    for (const Function f : functions) {
+      for (const Function g : functions) {
+        for (const Value& y : {matmul(x, k), conv2d(images, one), conv2d(images, three)}) {
+          values.push_back(g(f(y)));
+          values.push_back(f(tanh(g(y))));
+        }
+      }
+    }
+    check(graph, values);
+  }
+}
+
 TEST_CASE("epilogue: a Dense layer that is called forty times") {
   nn::Input x({16});
   const nn::Layer dense = nn::Dense(16, {.activation = "tanh"});

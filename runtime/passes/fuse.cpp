@@ -84,6 +84,7 @@ std::vector<NodeId> chain_from(const Program& program, const OutputSet& outputs,
   const Traits traits = graph[first].op.traits();
   if (!traits.takes_epilogue && !traits.takes_unary) return chain;
   const Type type = graph[first].outputs[0];
+  std::vector<Rider> riders;
   while (chain.size() <= most_riders) {
     const Value value = graph.value(chain.back());
     if (graph.uses(value).size() != 1 || outputs.contains(value)) break;
@@ -92,6 +93,8 @@ std::vector<NodeId> chain_from(const Program& program, const OutputSet& outputs,
     if (taken[use.user] || user.outputs[0] != type || !can_ride(user, use.input)) break;
     if (traits.takes_unary && (user.inputs.size() != 1 || !user.op.elementwise())) break;
     if (!others_read_behind(program, first, use.user)) break;
+    riders.push_back({user.op, use.input, {}});
+    if (traits.takes_epilogue && epilogue_fault(riders)) break;
     chain.push_back(use.user);
   }
   return chain;
