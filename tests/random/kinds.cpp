@@ -263,7 +263,7 @@ Numbers conv_numbers(Generator& g, std::int64_t inputs) {
   const auto kernel = [&] { return r.of(std::vector<std::int64_t>{1, 1, 2, 3, 3, 3, 5}); };
   const std::int64_t kh = kernel(), kw = r.chance(0.7) ? kh : kernel();
   std::int64_t groups = 1, outputs = g.channels();
-  if (r.chance(0.4)) {  // every channel by itself, or some together
+  if (inputs > 0 && r.chance(0.4)) {  // every channel by itself, or some together
     std::vector<std::int64_t> divisors;
     for (std::int64_t d = 1; d <= inputs; ++d) {
       if (inputs % d == 0) divisors.push_back(d);

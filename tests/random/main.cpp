@@ -1,7 +1,8 @@
-// Makes random programs, compiles them in several ways and compares with the reference evaluation.
-//   weft_random_programs [--seed FIRST] [--count N] [--seconds S] [--no-shrink]
+// Makes random programs, compiles them in several ways and compares with the reference evaluation;
+// with --networks, networks of layers instead of graphs of ops.
+//   weft_random_programs [--networks] [--seed FIRST] [--count N] [--seconds S] [--no-shrink]
 // Prints each failing program, made as small as it fails, as C++; exits with 1 if there was one.
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <string>
 
 #include "runtime/threads.hpp"
+#include "tests/random/networks.hpp"
 #include "tests/random/program.hpp"
 
 namespace {
@@ -26,18 +28,38 @@ void tell(int signal) {
   ::raise(signal);
 }
 
+using namespace weft::random_test;
+
+/// What is wrong with the graph of that seed, and how to build it; empty if nothing is.
+std::string check_graph(std::uint64_t seed, bool shrinks) {
+  Program program;
+  try {
+    program = Generator(seed, seed % 2 == 0).make();
+  } catch (const std::exception& error) {  // an op that could be built, but not evaluated
+    return fmt::format("the reference threw {}", error.what());
+  }
+  std::string text = check(program);
+  if (text.empty()) return "";
+  if (shrinks) {
+    program = shrink(program, [](const Program& smaller) { return !check(smaller).empty(); });
+    text = check(program);
+  }
+  return fmt::format("{}\n{}", text, to_cpp(program));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace weft::random_test;
   std::uint64_t seed = 1, count = 0;
   double seconds = 60;
-  bool shrinks = true;
+  bool shrinks = true, networks = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const bool has_value = i + 1 < argc;
     if (word == "--no-shrink") {
       shrinks = false;
+    } else if (word == "--networks") {
+      networks = true;
     } else if (word == "--seed" && has_value) {
       seed = std::strtoull(argv[++i], nullptr, 10);
     } else if (word == "--count" && has_value) {
@@ -45,7 +67,8 @@ int main(int argc, char** argv) {
     } else if (word == "--seconds" && has_value) {
       seconds = std::strtod(argv[++i], nullptr);
     } else {
-      fmt::print(stderr, "usage: {} [--seed FIRST] [--count N | --seconds S] [--no-shrink]\n",
+      fmt::print(stderr,
+                 "usage: {} [--networks] [--seed FIRST] [--count N | --seconds S] [--no-shrink]\n",
                  argv[0]);
       return 2;
     }
@@ -61,24 +84,13 @@ int main(int argc, char** argv) {
   for (; goes_on(done); ++done, ++seed) {
     std::snprintf(current, sizeof current, "crashed with --seed %llu\n",
                   static_cast<unsigned long long>(seed));
-    Program program;
-    try {
-      program = Generator(seed, seed % 2 == 0).make();
-    } catch (const std::exception& error) {  // an op that could be built, but not evaluated
-      ++wrong;
-      fmt::print("== seed {}: the reference threw {}\n", seed, error.what());
-      continue;
-    }
-    std::string text = check(program);
+    const std::string text = networks ? check_network(seed, shrinks) : check_graph(seed, shrinks);
     if (text.empty()) continue;
     ++wrong;
-    if (shrinks) {
-      program = shrink(program, [](const Program& smaller) { return !check(smaller).empty(); });
-      text = check(program);
-    }
-    fmt::print("== seed {}: {}\n{}\n", seed, text, to_cpp(program));
+    fmt::print("== seed {}: {}\n", seed, text);
     std::fflush(stdout);
   }
-  fmt::print("random programs: {} compared, {} wrong ({})\n", done, wrong, weft::instruction_set());
+  fmt::print("random {}: {} compared, {} wrong ({})\n", networks ? "networks" : "programs", done,
+             wrong, weft::instruction_set());
   return wrong == 0 ? 0 : 1;
 }
