@@ -4,7 +4,7 @@
 weft_packages=(cmake ninja-build g++ libboost-dev libdnnl-dev ocl-icd-opencl-dev libfmt-dev pkg-config zlib1g-dev libpng-dev
   libturbojpeg0-dev libhdf5-dev libzip-dev libcsv-dev libplplot-dev plplot-driver-cairo libprotobuf-dev
   nlohmann-json3-dev libcli11-dev libcpp-httplib-dev graphviz doctest-dev)
-weft_sanitizer_packages=(clang-16 libclang-rt-16-dev libomp-16-dev)
+weft_sanitizer_packages=(clang-16 libclang-rt-16-dev libomp-16-dev llvm-16)
 
 # install_missing <package>...: asks for root's rights only if there is something to install.
 install_missing() {

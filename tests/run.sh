@@ -19,6 +19,7 @@ cmake --build --preset "$preset"
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 # Hostile files ask for more memory than there is, which must be an exception.
 export ASAN_OPTIONS=allocator_may_return_null=1
+export ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-16/bin/llvm-symbolizer
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 log=$(mktemp)
 ctest --preset "$preset" -j "$(nproc)" </dev/null | tee "$log" && status=0 || status=$?

@@ -19,6 +19,7 @@ rm -rf "$seeds" "$found"
 mkdir -p "$seeds" "$corpus"/{json,files} "$found"
 # Fresh memory is filled, so that what is read before it is written shows.
 export OMP_NUM_THREADS=1 ASAN_OPTIONS=allocator_may_return_null=1:max_malloc_fill_size=16777216:malloc_fill_byte=165
+export ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-16/bin/llvm-symbolizer
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 "$programs"/weft_fuzz_seeds "$seeds/json" "$seeds/files"
 
