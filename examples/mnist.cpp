@@ -78,7 +78,7 @@ void save_and_load(nn::Sequential& model, const nn::Dataset& test, const Options
       whole, weights, same(loaded), same(rebuilt));
 }
 
-/// How training went, what is taken for what, the worst mistakes, and what the convolution looks
+/// The curves of training, the confusion matrix, the worst mistakes, and what the convolution looks
 /// for.
 void draw_pictures(nn::Sequential& model, const nn::History& history, const weft::Mnist& mnist,
                    const Tensor& probabilities, const Options& options) {
@@ -86,7 +86,7 @@ void draw_pictures(nn::Sequential& model, const nn::History& history, const weft
   history.plot(folder / "history.png", {.title = "MNIST: a small convolutional network"});
   weft::plot_confusion_matrix(folder / "confusion.png",
                               weft::confusion_matrix(mnist.test_labels, probabilities), {},
-                              {.title = "Test images: what is taken for what"});
+                              {.title = "Test images: true and predicted class"});
   weft::plot_mistakes(folder / "mistakes.png", mnist.test_images,
                       weft::mistakes(mnist.test_labels, probabilities), {},
                       {.title = "The most confident mistakes: label \xe2\x86\x92 prediction"});

@@ -178,7 +178,7 @@ TEST_CASE("plot: threads take turns") {
   check_picture(folder / "0.png", 400, 1000);
 }
 
-TEST_CASE("plot: a confusion matrix counts and shows what is taken for what") {
+TEST_CASE("plot: a confusion matrix counts and shows the true and the predicted classes") {
   const Tensor predictions =
       Tensor::of<float>({4, 3}, {.8f, .1f, .1f, .2f, .7f, .1f, 0, 0, 1, .9f, .1f, 0});
   const Tensor counts =

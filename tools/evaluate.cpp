@@ -103,7 +103,7 @@ void add_evaluate(CLI::App& app) {
   command->add_option("--batch-size", given->batch_size, "Samples at a time")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
-  command->add_option("--confusion", given->confusion, "Draw what is taken for what: .png or .svg");
+  command->add_option("--confusion", given->confusion, "Draw the confusion matrix: .png or .svg");
   command->add_option("--mistakes", given->mistakes,
                       "Draw the most confident mistakes: .png or .svg");
   add_threads(*command, given->threads);

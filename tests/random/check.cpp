@@ -9,7 +9,7 @@
 namespace weft::random_test {
 namespace {
 
-/// What is wanted of a program: its outputs, then its variables after a step.
+/// The expected values of a program: its outputs, then its variables after a step.
 struct Reference {
   Graph graph;
   std::size_t outputs = 0;

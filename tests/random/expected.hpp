@@ -1,4 +1,4 @@
-// What a graph means in double precision, and how far from it a result in f32 may be.
+// The values of a graph in double precision, and how far from them a result in f32 may be.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct Evaluation {
   double largest = 0;  // of all intermediate values; infinite if one is not finite
 };
 
-/// What is wanted of some values, and by how much each may differ.
+/// The expected numbers of some values, each with a tolerance.
 class Expected {
  public:
   /// values: f32, or equal to the bit

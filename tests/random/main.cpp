@@ -30,7 +30,8 @@ void tell(int signal) {
 
 using namespace weft::random_test;
 
-/// What is wrong with the graph of that seed, and how to build it; empty if nothing is.
+/// Checks the graph of a seed. Returns the first difference and C++ that builds the graph, or an
+/// empty string.
 std::string check_graph(std::uint64_t seed, bool shrinks) {
   Program program;
   try {

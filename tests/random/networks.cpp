@@ -408,7 +408,8 @@ struct Meaning {
   }
 };
 
-/// What is wrong; empty if nothing is, or nothing can be said.
+/// The first difference between the model and the reference. An empty string if there is none, and
+/// for numbers too large to compare.
 std::string difference(const NetworkProgram& program) {
   if (program.steps.empty()) return "";
   nn::Model model = model_of(program);
@@ -474,7 +475,7 @@ std::string checked(const NetworkProgram& program) {
   }
 }
 
-/// Without step i, whose readers read what it read.
+/// The same without step i: its readers read its first input. Nothing if that does not fit.
 std::optional<NetworkProgram> without(NetworkProgram program, std::size_t i) {
   const std::size_t from = program.steps[i].inputs[0];
   program.steps.erase(program.steps.begin() + static_cast<std::ptrdiff_t>(i));

@@ -6,8 +6,9 @@
 
 namespace weft::random_test {
 
-/// What is wrong with the network of that seed, and C++ that builds it, or one made as small as it
-/// still fails; empty if nothing is.
+/// Checks the network of a seed. Returns the first difference and C++ that builds the network, or an
+/// empty string.
+///   shrinks  drops layers for as long as the network still fails
 std::string check_network(std::uint64_t seed, bool shrinks);
 
 }  // namespace weft::random_test
